@@ -1,0 +1,206 @@
+"""What a graph asks of hardware, node by node: the rows that every cost convention prices.
+
+`work(graph)` asks each node's operator (`gemm`, `count`) once; `with_bits` prices the same rows at other widths, so that
+one trace serves all of them. A last row, `parameters`, stands for what is stored beside the operands of the products:
+biases, norms, tokens, positions. Figures are for one image.
+
+Accumulators are counted at the width of their container, 32 bits. Run-time sums for zero points are counted as traced:
+`with_bits` keeps them, whatever the zero points would be at the other width.
+"""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hwsim.cost.groups import ENDS, VIEWS, group_of, role_of
+from hwsim.errors import HwsimError
+from hwsim.graph import Graph, Node, op_name
+from hwsim.op import Action, Gemm, Op
+from hwsim.spec import FLOAT_BITS, MAX_BITS, QuantSpec, TensorSpec
+
+PARAMETERS = "parameters"
+"""Name of the row that stands for stored numbers that are no product's operand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One node's work: its operator, group (see `groups`) and role, its GEMM view, its actions, and its output.
+
+    `weights` are the stored elements of a product's constant operand, at `gemm.b_bits` each; `parameters` are stored
+    floats. `serves` names the product whose operand a quantize makes, or whose accumulator a dequantize reads.
+    """
+
+    node: str
+    op: str
+    group: str
+    role: str
+    gemm: Gemm | None = None
+    actions: Counter[Action] = dataclasses.field(default_factory=Counter)
+    shape: tuple[int, ...] = ()
+    weights: int = 0
+    parameters: int = 0
+    serves: str = ""
+
+    @property
+    def elements(self) -> int:
+        """Elements that the node makes for one image."""
+        return math.prod(self.shape) if self.shape else 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, 0 where it is no product."""
+        return self.gemm.macs if self.gemm else 0
+
+
+Rows = Sequence[Work]
+
+
+def work(graph: Graph) -> tuple[Work, ...]:
+    """One row per node of `graph`, in its order, and the row of the other parameters.
+
+    How many parameters there are is `graph.meta["parameters"]`, or else what the graph's constants hold.
+    """
+    specs = _accumulators_widened(graph)
+    serves = _served(graph)
+    stored: set[str] = set()
+    rows = []
+    for node in graph.nodes:
+        weight = node.inputs[1] if len(node.inputs) == 2 and node.inputs[1] in graph.constants else ""
+        row = _row(node, tuple(specs[name] for name in node.inputs), specs[node.name], serves.get(node.name, ""))
+        if row.gemm is not None and weight and weight not in stored:
+            stored.add(weight)
+            row = dataclasses.replace(row, weights=specs[weight].elements)
+        rows.append(row)
+    held = graph.meta.get("parameters", sum(specs[name].elements for name in graph.constants))
+    rest = int(held) - sum(row.weights for row in rows)
+    return (*rows, Work(PARAMETERS, "constant", "elementwise", "parameters", parameters=rest))
+
+
+def with_bits(rows: Rows, weights: int, activations: int, ends: int = 8) -> tuple[Work, ...]:
+    """`rows` of a quantized graph at other widths: 1..8, or 32 for float; the patch embedding and the heads at `ends`.
+
+    All operands of attention products are activations. At W32A32 everything is float, the ends too. Conversions that
+    float operands do not need disappear, so widths can be lowered again only from rows that are still quantized.
+    """
+    for value in (weights, activations, ends):
+        if isinstance(value, bool) or not isinstance(value, int) or not (1 <= value <= 8 or value == FLOAT_BITS):
+            raise HwsimError(f"with_bits: bits must be 1..8 or 32, got {value!r}; 32 is float")
+    if weights == activations == FLOAT_BITS:
+        ends = FLOAT_BITS
+    products = {
+        row.node: _repriced(row, row.gemm, *_widths(row, row.gemm, weights, activations, ends))
+        for row in rows
+        if row.gemm is not None
+    }
+    served = {name: row.gemm for name, row in products.items() if row.gemm is not None}
+    priced = []
+    for row in rows:
+        if row.gemm is not None:
+            priced.append(products[row.node])
+        elif row.serves not in served:
+            priced.append(row)
+        elif (converted := _converted(row, served[row.serves])) is not None:
+            priced.append(converted)
+    return tuple(priced)
+
+
+def full_precision(rows: Rows) -> bool:
+    """Whether every product has float operands."""
+    return all(row.gemm.a_bits == row.gemm.b_bits == FLOAT_BITS for row in rows if row.gemm is not None)
+
+
+def _row(node: Node, inputs: tuple[TensorSpec, ...], out: TensorSpec, serves: str) -> Work:
+    op = node.op
+    if type(op).count is Op.count:
+        raise HwsimError(
+            f"{node.name}: an operator needs a rule to be counted, got {op_name(op)}; give its class a count method"
+        )
+    return Work(
+        node.name,
+        op_name(op),
+        group_of(node.name, op),
+        role_of(node.name, op, inputs),
+        op.gemm(inputs, out),
+        op.count(inputs, out),
+        out.shape,
+        serves=serves,
+    )
+
+
+def _accumulators_widened(graph: Graph) -> dict[str, TensorSpec]:
+    """The specs of `graph`, accumulators at the width of their container."""
+    specs = dict(graph.specs)
+    for node in graph.nodes:
+        spec = specs[node.name]
+        if isinstance(spec.quant, QuantSpec) and group_of(node.name, node.op) != "elementwise":
+            quant = dataclasses.replace(spec.quant, bits=MAX_BITS)
+            specs[node.name] = dataclasses.replace(spec, quant=quant)
+    return specs
+
+
+def _served(graph: Graph) -> dict[str, str]:
+    """For each node that makes codes, or floats of codes, the product that it does so for."""
+    nodes = {node.name: node for node in graph.nodes}
+    serves: dict[str, str] = {}
+    for node in graph.nodes:
+        if group_of(node.name, node.op) != "elementwise":
+            for operand in node.inputs:
+                source = _source(operand, nodes)
+                if source in nodes and op_name(nodes[source].op) == "quantize":
+                    serves.setdefault(source, node.name)
+    for node in graph.nodes:
+        if op_name(node.op) == "dequantize":
+            source = _source(node.inputs[0], nodes)
+            product = source in nodes and group_of(source, nodes[source].op) != "elementwise"
+            serves[node.name] = source if product else serves.get(source, "")
+    return serves
+
+
+def _source(name: str, nodes: dict[str, Node]) -> str:
+    """The value that `name` is a view of, or a shifted copy."""
+    while name in nodes and op_name(nodes[name].op) in (*VIEWS, "roll"):
+        name = nodes[name].inputs[0]
+    return name
+
+
+def _widths(row: Work, gemm: Gemm, weights: int, activations: int, ends: int) -> tuple[int, int]:
+    a_bits, b_bits = activations, weights if gemm.b_static else activations
+    if row.group in ENDS:
+        a_bits = b_bits = ends
+    for old, new in ((gemm.a_bits, a_bits), (gemm.b_bits, b_bits)):
+        if old == FLOAT_BITS and new != FLOAT_BITS:
+            raise HwsimError(
+                f"with_bits: rows must come from a graph whose operands are quantized, got floats at {row.node}; "
+                "trace the model at lower bits"
+            )
+    return a_bits, b_bits
+
+
+def _repriced(row: Work, gemm: Gemm, a_bits: int, b_bits: int) -> Work:
+    actions: Counter[Action] = Counter()
+    for action, times in row.actions.items():
+        if action.kind == "mac":
+            actions[Action("mac", a_bits, b_bits)] += times
+        elif FLOAT_BITS not in (a_bits, b_bits):  # sums of codes for zero points; those of weights alone are static
+            operand = action.a_bits if action.a_bits == MAX_BITS else a_bits
+            actions[Action(action.kind, operand, action.b_bits)] += times
+    return dataclasses.replace(row, gemm=dataclasses.replace(gemm, a_bits=a_bits, b_bits=b_bits), actions=actions)
+
+
+def _converted(row: Work, gemm: Gemm) -> Work | None:
+    """A quantize or dequantize at the widths of the product it serves; None where float operands do without it."""
+    bits = gemm.a_bits
+    if bits == FLOAT_BITS:
+        return None
+    if row.op == "quantize":
+        return dataclasses.replace(row, actions=_count("quantize", FLOAT_BITS, bits, row))
+    of_accumulator = all(action.a_bits == MAX_BITS for action in row.actions)
+    if of_accumulator:
+        return None if gemm.b_bits == FLOAT_BITS else row
+    return dataclasses.replace(row, actions=_count("dequantize", bits, FLOAT_BITS, row))
+
+
+def _count(kind: str, a_bits: int, b_bits: int, row: Work) -> Counter[Action]:
+    return Counter({Action(kind, a_bits, b_bits): sum(row.actions.values())})

@@ -1,0 +1,155 @@
+"""The one intermediate representation: a frozen, topologically ordered graph of operators.
+
+A node makes one value, which carries the node's name; the name is the module path that it was traced from
+(`blocks.3.attn.qkv`). Every value - input, constant or node - has a TensorSpec, inferred when the graph is built, so a
+Graph that exists is legal.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import networkx as nx
+
+from hwsim.catalog import unknown
+from hwsim.errors import HwsimError, IllegalModel
+from hwsim.op import Array, Op
+from hwsim.spec import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One use of an operator: its value is called `name`, its operands `inputs`."""
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """Inputs and constants with their specs, nodes in topological order, outputs; `meta` says where it came from.
+
+    `specs` holds every value's TensorSpec. Build one with `build`, which infers and checks them.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    constants: Mapping[str, Array]
+    specs: Mapping[str, TensorSpec]
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def node(self, name: str) -> Node:
+        """The node called `name`; raises UnknownName."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise unknown("node", name, (n.name for n in self.nodes))
+
+    def inputs_of(self, node: Node) -> tuple[TensorSpec, ...]:
+        """Specs of the node's operands."""
+        return tuple(self.specs[name] for name in node.inputs)
+
+    def last_uses(self) -> dict[str, int]:
+        """For each value, the index of the last node that reads it; outputs and unread values stay until the end."""
+        last: dict[str, int] = {}
+        for index, node in enumerate(self.nodes):
+            for name in (*node.inputs, node.name):
+                last[name] = index
+        last.update((name, len(self.nodes)) for name in self.outputs)
+        return last
+
+    def to_networkx(self) -> nx.DiGraph:
+        """Values as vertices with `kind`, `op` and `spec` as text (fit for GraphML), an edge from operand to result."""
+        digraph = nx.DiGraph(name=self.name)
+        for name in self.inputs:
+            digraph.add_node(name, kind="input", op="", spec=str(self.specs[name]))
+        for name in self.constants:
+            digraph.add_node(name, kind="constant", op="", spec=str(self.specs[name]))
+        for node in self.nodes:
+            digraph.add_node(node.name, kind="node", op=op_name(node.op), spec=str(self.specs[node.name]))
+            digraph.add_edges_from((name, node.name) for name in node.inputs)
+        return digraph
+
+    def __str__(self) -> str:
+        head = f"graph {self.name}: {len(self.inputs)} input, {len(self.constants)} constants, {len(self.nodes)} nodes"
+        lines = [head, *(f"  input {name}: {self.specs[name]}" for name in self.inputs)]
+        width = max((len(node.name) for node in self.nodes), default=0)
+        for node in self.nodes:
+            known = {key: value for key, value in op_attributes(node.op).items() if key != "spec"}  # shown as the type
+            attributes = "".join(f", {key}={value}" for key, value in known.items())
+            call = f"{op_name(node.op)}({', '.join(node.inputs)}{attributes})"
+            lines.append(f"  {node.name:{width}}  {self.specs[node.name]!s:46}  {call}")
+        return "\n".join([*lines, f"  output {', '.join(self.outputs)}"])
+
+
+def build(
+    name: str,
+    inputs: Mapping[str, TensorSpec],
+    constants: Mapping[str, tuple[Array, TensorSpec]],
+    nodes: Iterable[Node],
+    outputs: Iterable[str],
+    meta: Mapping[str, Any] | None = None,
+) -> Graph:
+    """A checked Graph: specs inferred node by node, nodes that no output needs removed.
+
+    Raises IllegalModel naming the node where an operator refuses its operands, or where the wiring is wrong.
+    """
+    specs: dict[str, TensorSpec] = dict(inputs)
+    for key, (array, spec) in constants.items():
+        if array.shape != spec.shape:
+            raise IllegalModel(
+                f"{key}: constant must have shape {spec.shape}, got {array.shape}; trace the model again"
+            )
+        specs[key] = spec
+    ordered = tuple(nodes)
+    for node in ordered:
+        if node.name in specs:
+            raise IllegalModel(f"{node.name}: a value's name must be unique, got it twice; rename one")
+        for operand in node.inputs:
+            if operand not in specs:
+                raise IllegalModel(
+                    f"{node.name}: an operand must come before its use, got {operand!r}; reorder the nodes"
+                )
+        try:
+            specs[node.name] = node.op.infer(tuple(specs[operand] for operand in node.inputs))
+        except (HwsimError, ValueError) as error:
+            raise IllegalModel(f"{node.name}: {error}") from None
+    results = tuple(outputs)
+    for result in results:
+        if result not in specs:
+            raise IllegalModel(f"{name}: an output must be a value of the graph, got {result!r}; name a node")
+    live = _live(ordered, results)
+    kept = {key: array for key, (array, _) in constants.items() if key in live}
+    for array in kept.values():
+        array.setflags(write=False)
+    return Graph(
+        name=name,
+        inputs=tuple(inputs),
+        constants=MappingProxyType(kept),
+        specs=MappingProxyType({key: spec for key, spec in specs.items() if key in live or key in inputs}),
+        nodes=tuple(node for node in ordered if node.name in live),
+        outputs=results,
+        meta=MappingProxyType(dict(meta or {})),
+    )
+
+
+def op_name(op: Op) -> str:
+    """The operator's name: its class's name in lower case, which is its file's name without underscores."""
+    return type(op).__name__.lower()
+
+
+def op_attributes(op: Op) -> dict[str, Any]:
+    """The operator's attributes by name."""
+    return {key: getattr(op, key) for key in getattr(op, "__dataclass_fields__", {})}
+
+
+def _live(nodes: tuple[Node, ...], outputs: tuple[str, ...]) -> set[str]:
+    live = set(outputs)
+    for node in reversed(nodes):
+        if node.name in live:
+            live.update(node.inputs)
+    return live

@@ -1,0 +1,63 @@
+"""Quantize (S2) and requantize (S4) over (outer, channels, inner) arrays."""
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.kernels.kernel import kernel
+
+ROUNDINGS = ("half_even", "half_up", "double_round", "floor")
+
+
+def _quantize(
+    x: npt.NDArray[np.float64],
+    scale: npt.NDArray[np.float64],
+    zero_point: npt.NDArray[np.int64],
+    qmin: int,
+    qmax: int,
+    out: npt.NDArray[np.integer],
+) -> bool:
+    """S2 into `out`; False where an x is NaN or infinite (its code is then meaningless)."""
+    finite = True
+    for i in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            low, high = float(qmin - zero_point[c]), float(qmax - zero_point[c])
+            for j in range(x.shape[2]):
+                value = x[i, c, j]
+                finite &= bool(abs(value) <= 1.7976931348623157e308)
+                steps = np.rint(value / scale[c])
+                steps = min(max(steps, low), high)
+                out[i, c, j] = np.int64(steps) + zero_point[c]
+    return finite
+
+
+def _requantize(
+    acc: npt.NDArray[np.int32],
+    multiplier: npt.NDArray[np.int64],
+    shift: npt.NDArray[np.int64],
+    zero_point: int,
+    qmin: int,
+    qmax: int,
+    rounding: int,
+    out: npt.NDArray[np.integer],
+) -> None:
+    """S4 into `out`, per channel; |acc| < 2**31 and multiplier < 2**31, so the product fits int64."""
+    one = np.int64(1)
+    for i in range(acc.shape[0]):
+        for c in range(acc.shape[1]):
+            s = shift[c]
+            half = one << (s - one)
+            nudge = (one << np.int64(30)) if s > 31 else np.int64(0)
+            for j in range(acc.shape[2]):
+                product = np.int64(acc[i, c, j]) * multiplier[c]
+                if rounding == 0:
+                    product += half - one + ((product >> s) & one)
+                elif rounding == 1:
+                    product += half
+                elif rounding == 2:
+                    product += half + (nudge if acc[i, c, j] >= 0 else -nudge)
+                code = (product >> s) + zero_point
+                out[i, c, j] = min(max(code, np.int64(qmin)), np.int64(qmax))
+
+
+quantize = kernel(_quantize)
+requantize = kernel(_requantize)

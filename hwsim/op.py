@@ -1,0 +1,94 @@
+"""What an operator is: attributes, and the answers to five questions, in one file of `hwsim/ops`.
+
+`infer` - which spec comes out (shape, format, bit growth), or why the node is illegal;
+`run`   - which values (the reference semantics that docs/semantics.md numbers);
+`count` - how much arithmetic, as a Counter of Action;
+`gemm`  - its matrix-multiply view, or None for work of the vector unit;
+`onnx`, `torch` - its names elsewhere.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+
+from hwsim.errors import IllegalModel
+from hwsim.spec import TensorSpec
+
+Array = npt.NDArray[Any]
+Specs = tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Action:
+    """One primitive step of arithmetic, on operands of `a_bits` and `b_bits` (32 is a float): `mac`, `add`, `mul`,
+    `div`, `exp`, `erf`, `sqrt`, `max`, `quantize` (scale, round, clamp), `dequantize` (subtract zero point, scale)."""
+
+    kind: str
+    a_bits: int
+    b_bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """`batch` products (m, k) x (k, n) for one image; `b_static` says that the right operand is a constant."""
+
+    batch: int
+    m: int
+    k: int
+    n: int
+    a_bits: int
+    b_bits: int
+    b_static: bool
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image."""
+        return self.batch * self.m * self.k * self.n
+
+
+class Op:
+    """Base of all operators: frozen dataclasses whose fields are the operator's attributes. Inputs come as tuples."""
+
+    __slots__ = ()
+
+    onnx: ClassVar[str] = ""
+    """Name of the ONNX operator that it corresponds to, or "" where it takes several."""
+    torch: ClassVar[tuple[str, ...]] = ()
+    """Names of the ATen operators that it is traced from."""
+
+    def infer(self, inputs: Specs) -> TensorSpec:
+        """The spec of the value it makes; raises IllegalModel where the inputs do not fit."""
+        raise TypeError(f"{type(self).__name__} does not infer")
+
+    def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
+        """The value it makes, for any batch; floats are float64 and codes are in their containers."""
+        raise TypeError(f"{type(self).__name__} does not run")
+
+    def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
+        """The arithmetic it does for one image."""
+        raise TypeError(f"{type(self).__name__} does not count")
+
+    def gemm(self, inputs: Specs, out: TensorSpec) -> Gemm | None:
+        """Its GEMM view for one image, or None."""
+        return None
+
+
+def need(condition: bool, rule: str, got: object, remedy: str) -> None:
+    """Raise IllegalModel `<rule>, got <got>; <remedy>` unless `condition`; the graph puts the node's name before it."""
+    if not condition:
+        raise IllegalModel(f"{rule}, got {got}; {remedy}")
+
+
+def need_float(inputs: Specs, what: str) -> None:
+    """Raise IllegalModel unless every input is a float: the operator is a float island (mixed form)."""
+    for spec in inputs:
+        need(spec.quant is None, f"{what} takes floats", spec, "dequantize its input first")
+
+
+def bounds(spec: TensorSpec) -> tuple[int, int]:
+    """Smallest and largest value of (q - zero_point) over all channels of an integer tensor."""
+    assert spec.quant is not None
+    zeros = spec.quant.zero_point
+    return spec.quant.qmin - max(zeros), spec.quant.qmax - min(zeros)

@@ -1,0 +1,95 @@
+"""What linear, conv2d and matmul share: S3, acc = sum over k of (a - za)(b - zb), its width, its scale, its cost.
+
+A product with a float operand is a float island: both operands are taken as reals (S1) and multiplied in float64.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from hwsim.kernels.gemm import gemm
+from hwsim.op import Action, Array, Gemm, bounds, need
+from hwsim.spec import MAX_BITS, QuantSpec, TensorSpec, along, signed_bits
+
+
+def product_spec(
+    a: TensorSpec,
+    b: TensorSpec,
+    depth: int,
+    shape: tuple[int, ...],
+    a_axes: Mapping[int, int],
+    b_axes: Mapping[int, int],
+) -> TensorSpec:
+    """Spec of the accumulator of `depth` products per element; `a_axes` maps an operand's axis to that of the output.
+
+    Raises IllegalModel where a scale lies along an axis that is summed over, where both operands have channels of
+    their own, and where the worst case of the sum does not fit the accumulator.
+    """
+    if a.quant is None or b.quant is None:
+        return TensorSpec(shape, None, a.batched or b.batched)
+    scales: dict[int, np.ndarray] = {}
+    for spec, axes in ((a, a_axes), (b, b_axes)):
+        assert spec.quant is not None
+        axis = spec.quant.axis
+        if axis is not None:
+            need(
+                axis in axes,
+                "a scale along the reduction axis cannot be factored out of an integer sum",
+                spec,
+                "use a per-tensor scale, or fold the scales into the weights or the preceding LayerNorm "
+                "(scale reparametrization)",
+            )
+            scales[axes[axis]] = scales.get(axes[axis], np.ones(1)) * np.array(spec.quant.scale)
+    need(
+        len(scales) < 2,
+        "operands with channels along different axes need a scale matrix",
+        (a, b),
+        "quantize one per tensor",
+    )
+    common = float(np.prod([s.quant.scale[0] for s in (a, b) if s.quant is not None and s.quant.axis is None]))
+    (a_low, a_high), (b_low, b_high) = bounds(a), bounds(b)
+    corners = [x * y for x in (a_low, a_high) for y in (b_low, b_high)]
+    bits = signed_bits(min(0, depth * min(corners)), max(0, depth * max(corners)))
+    need(bits <= MAX_BITS, f"accumulator needs {bits} bits", f"{MAX_BITS}", "lower the bits of an operand")
+    axis, values = next(iter(scales.items())) if scales else (None, np.ones(1))
+    scale = tuple(float(v) for v in values * common)
+    return TensorSpec(shape, QuantSpec(bits, True, scale, (0,) * len(scale), axis), a.batched or b.batched)
+
+
+def centred(values: Array, spec: TensorSpec) -> Array:
+    """Codes less their zero points, int16 where they fit (up to 15 bits) and int32 else."""
+    assert spec.quant is not None
+    low, high = bounds(spec)
+    dtype = np.int16 if low >= -(1 << 15) and high < 1 << 15 else np.int32
+    zero = along(spec.quant.zero_point, spec.quant.axis, values.ndim, dtype)
+    result: Array = np.subtract(values, zero, dtype=dtype, casting="unsafe")
+    return result
+
+
+def real(values: Array, spec: TensorSpec) -> Array:
+    """Floats as they are, codes as reals (S1)."""
+    return values if spec.quant is None else spec.quant.to_real(values)
+
+
+def integer_product(a: Array, b: Array) -> Array:
+    """Exact (G, M, K) @ (G or 1, K, N) of centred codes, as int32 (G, M, N)."""
+    out = np.empty((a.shape[0], a.shape[1], b.shape[2]), dtype=np.int32)
+    gemm(np.ascontiguousarray(a, dtype=np.int32), np.ascontiguousarray(b), out)
+    return out
+
+
+def product_count(view: Gemm, a: TensorSpec, b: TensorSpec) -> Counter[Action]:
+    """MACs by operand width, and the run-time sums that zero points cost (constant ones fold into the bias)."""
+    counted = Counter({Action("mac", view.a_bits, view.b_bits): view.macs})
+    if a.quant is None or b.quant is None:
+        return counted
+    acc_bits = MAX_BITS
+    if any(b.quant.zero_point):  # row sums of the left operand, then one correction per output
+        counted[Action("add", view.a_bits, acc_bits)] += view.batch * view.m * view.k
+        counted[Action("add", acc_bits, acc_bits)] += view.batch * view.m * view.n
+    if any(a.quant.zero_point):  # column sums of the right operand, unless they are known beforehand
+        if not view.b_static:
+            counted[Action("add", view.b_bits, acc_bits)] += view.batch * view.k * view.n
+        counted[Action("add", acc_bits, acc_bits)] += view.batch * view.m * view.n
+    return counted

@@ -1,0 +1,43 @@
+"""Concat along one axis; a constant among activations (a class token) is repeated for every image."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwsim.op import Action, Array, Op, Specs, need
+from hwsim.spec import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Op):
+    """Of any number of inputs of one format, along `axis` (never the batch)."""
+
+    axis: int
+
+    onnx = "Concat"
+    torch = ("aten.cat",)
+
+    def infer(self, inputs: Specs) -> TensorSpec:
+        """Sizes add up along the axis."""
+        first = inputs[0]
+        batched = any(spec.batched for spec in inputs)
+        for spec in inputs:
+            rest = [tuple(n for i, n in enumerate(s.shape) if i != self.axis) for s in (first, spec)]
+            need(rest[0] == rest[1], "all sizes but one must agree", f"{first} and {spec}", "reshape one")
+            need(spec.quant == first.quant, "one format is needed", f"{first} and {spec}", "dequantize them")
+            fits = spec.batched or not batched or spec.shape[0] == 1
+            need(fits, "a constant has no batch: its leading axis must be 1", spec, "reshape it")
+        need(not (batched and self.axis == 0), "the batch is not concatenated", self.axis, "choose another axis")
+        need(first.quant is None or first.quant.axis is None, "codes must have one scale", first, "quantize per tensor")
+        size = sum(spec.shape[self.axis] for spec in inputs)
+        return TensorSpec((*first.shape[: self.axis], size, *first.shape[self.axis + 1 :]), first.quant, batched)
+
+    def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
+        """Constants are broadcast along the batch."""
+        batch = max(value.shape[0] for value in values)
+        return np.concatenate([np.broadcast_to(v, (batch, *v.shape[1:])) for v in values], axis=self.axis)
+
+    def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
+        """Nothing."""
+        return Counter()

@@ -1,0 +1,69 @@
+"""Conv2d: acc (B, O, OH, OW) of x (B, C, H, W) and weight (O, C / groups, KH, KW), S3; padding holds real zeros, that
+is codes equal to the zero point. The bias is an Add of its own."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwsim.op import Action, Array, Gemm, Op, Specs, need
+from hwsim.ops._product import centred, integer_product, product_count, product_spec, real
+from hwsim.spec import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Conv2d(Op):
+    """Two-dimensional convolution with `stride`, `padding` (both as (vertical, horizontal)) and `groups`."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    groups: int = 1
+
+    onnx = "ConvInteger"
+    torch = ("aten.conv2d",)
+
+    def infer(self, inputs: Specs) -> TensorSpec:
+        """Output height is (H + 2 pad - KH) // stride + 1, width likewise."""
+        x, weight = inputs
+        need(len(x.shape) == 4 and len(weight.shape) == 4, "an image and a kernel have 4 axes", inputs, "reshape")
+        channels = weight.shape[1] * self.groups
+        need(x.shape[1] == channels, f"the image must have {channels} channels", x, "check the layer")
+        height, width = self._size(x.shape[2:], weight.shape[2:])
+        need(height > 0 and width > 0, "the kernel must fit the padded image", inputs, "enlarge the image or padding")
+        depth = weight.shape[1] * weight.shape[2] * weight.shape[3]
+        return product_spec(x, weight, depth, (x.shape[0], weight.shape[0], height, width), {}, {0: 1})
+
+    def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
+        """Patches as rows (im2col), one product per group."""
+        x, weight = values
+        integer = out.quant is not None
+        image = centred(x, inputs[0]) if integer else real(x, inputs[0])
+        kernel = centred(weight, inputs[1]) if integer else real(weight, inputs[1])
+        vertical, horizontal = self.padding
+        image = np.pad(image, ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal)))
+        windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[2:], axis=(2, 3))
+        windows = windows[:, :, :: self.stride[0], :: self.stride[1]].transpose(0, 2, 3, 1, 4, 5)
+        batch, height, width = windows.shape[:3]
+        rows = windows.reshape(batch * height * width, self.groups, -1).transpose(1, 0, 2)
+        columns = kernel.reshape(self.groups, kernel.shape[0] // self.groups, -1).transpose(0, 2, 1)
+        acc = integer_product(rows, columns) if integer else np.matmul(rows, columns)
+        flat = acc.transpose(0, 2, 1).reshape(kernel.shape[0], batch, height, width)
+        return np.ascontiguousarray(flat.transpose(1, 0, 2, 3))
+
+    def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
+        """MACs and zero-point corrections."""
+        return product_count(self.gemm(inputs, out), *inputs)
+
+    def gemm(self, inputs: Specs, out: TensorSpec) -> Gemm:
+        """Patches times kernels, one product per group."""
+        x, weight = inputs
+        depth = weight.shape[1] * weight.shape[2] * weight.shape[3]
+        rows = out.shape[0] * out.shape[2] * out.shape[3]
+        return Gemm(self.groups, rows, depth, weight.shape[0] // self.groups, x.bits, weight.bits, b_static=True)
+
+    def _size(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, int]:
+        height, width = (
+            (size + 2 * pad - window) // stride + 1
+            for size, pad, window, stride in zip(image, self.padding, kernel, self.stride, strict=True)
+        )
+        return height, width

@@ -1,0 +1,54 @@
+"""LayerNorm (S5) over the last axis, float island: (x - mean) / sqrt(variance + epsilon) * weight + bias."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwsim.kernels.elementwise import layernorm
+from hwsim.op import Action, Array, Op, Specs, need, need_float
+from hwsim.spec import FLOAT_BITS, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm(Op):
+    """Inputs: x (..., C), weight (C,), bias (C,)."""
+
+    epsilon: float = 1e-5
+
+    onnx = "LayerNormalization"
+    torch = ("aten.layer_norm",)
+
+    def infer(self, inputs: Specs) -> TensorSpec:
+        """The shape of x."""
+        need_float(inputs, "layernorm")
+        x, weight, bias = inputs
+        need(
+            weight.shape == bias.shape == x.shape[-1:],
+            f"weight and bias must be {x.shape[-1:]}",
+            weight,
+            "check the layer",
+        )
+        return x
+
+    def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
+        """S5 in float64."""
+        x, weight, bias = (np.ascontiguousarray(value, dtype=np.float64) for value in values)
+        result = np.empty_like(x)
+        layernorm(x.reshape(-1, x.shape[-1]), weight, bias, self.epsilon, result.reshape(-1, x.shape[-1]))
+        return result
+
+    def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
+        """Per element: sum, centre, sum of squares, shift (adds); square, normalise, gain (muls). Per row: two means
+        and a reciprocal (divs), a square root."""
+        rows = math.prod(out.shape[:-1])
+        f = FLOAT_BITS
+        return Counter(
+            {
+                Action("add", f, f): 4 * out.elements,
+                Action("mul", f, f): 3 * out.elements,
+                Action("div", f, f): 3 * rows,
+                Action("sqrt", f, f): rows,
+            }
+        )

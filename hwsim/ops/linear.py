@@ -1,0 +1,47 @@
+"""Linear: acc (..., N) = x (..., K) times the transpose of weight (N, K), S3. The bias is an Add of its own."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwsim.op import Action, Array, Gemm, Op, Specs, need
+from hwsim.ops._product import centred, integer_product, product_count, product_spec, real
+from hwsim.spec import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Linear(Op):
+    """Fully connected layer without its bias; weight scales per output channel (axis 0) stay outside the sum."""
+
+    onnx = "MatMulInteger"
+    torch = ("aten.linear",)
+
+    def infer(self, inputs: Specs) -> TensorSpec:
+        """(..., K) and (N, K) give (..., N); int accumulator, or float where an operand is float."""
+        x, weight = inputs
+        need(len(weight.shape) == 2 and not weight.batched, "a weight is a constant (N, K)", weight, "use matmul")
+        need(x.shape[-1] == weight.shape[1], f"inputs must have {weight.shape[1]} features", x, "check the layer")
+        last = len(x.shape) - 1
+        return product_spec(
+            x, weight, weight.shape[1], (*x.shape[:-1], weight.shape[0]), {i: i for i in range(last)}, {0: last}
+        )
+
+    def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
+        """Rows of x against rows of weight."""
+        x, weight = values
+        if out.quant is None:
+            return np.asarray(np.matmul(real(x, inputs[0]), real(weight, inputs[1]).T))
+        rows = centred(x, inputs[0]).reshape(1, -1, x.shape[-1])
+        columns = centred(weight, inputs[1]).T[np.newaxis]
+        return integer_product(rows, columns).reshape(*x.shape[:-1], weight.shape[0])
+
+    def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
+        """MACs and zero-point corrections."""
+        return product_count(self.gemm(inputs, out), *inputs)
+
+    def gemm(self, inputs: Specs, out: TensorSpec) -> Gemm:
+        """One product of all rows of an image."""
+        x, weight = inputs
+        return Gemm(1, math.prod(x.shape[:-1]), x.shape[-1], weight.shape[0], x.bits, weight.bits, b_static=True)

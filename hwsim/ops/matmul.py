@@ -1,0 +1,58 @@
+"""Matrix product of two activations, as in QK^T and AV: (..., M, K) times (..., K, N), S3 with run-time row and column
+sums where zero points are not zero."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwsim.op import Action, Array, Gemm, Op, Specs, need
+from hwsim.ops._product import centred, integer_product, product_count, product_spec, real
+from hwsim.spec import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class MatMul(Op):
+    """Batched product; scales may lie along a leading axis (per head), never along the summed one."""
+
+    onnx = "MatMulInteger"
+    torch = ("aten.matmul",)
+
+    def infer(self, inputs: Specs) -> TensorSpec:
+        """(..., M, K) and (..., K, N) with equal leading axes give (..., M, N)."""
+        a, b = inputs
+        rank = len(a.shape)
+        need(
+            rank == len(b.shape) >= 2 and a.shape[:-2] == b.shape[:-2], "leading axes must agree", (a, b), "reshape one"
+        )
+        need(a.shape[-1] == b.shape[-2], f"the summed axes must agree, {a.shape[-1]} here", b, "transpose one")
+        leading = {i: i for i in range(rank - 2)}
+        return product_spec(
+            a,
+            b,
+            a.shape[-1],
+            (*a.shape[:-1], b.shape[-1]),
+            {**leading, rank - 2: rank - 2},
+            {**leading, rank - 1: rank - 1},
+        )
+
+    def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
+        """One product per leading index."""
+        a, b = values
+        if out.quant is None:
+            return np.asarray(np.matmul(real(a, inputs[0]), real(b, inputs[1])))
+        left = centred(a, inputs[0]).reshape(-1, *a.shape[-2:])
+        right = centred(b, inputs[1]).reshape(-1, *b.shape[-2:])
+        return integer_product(left, right).reshape(*a.shape[:-1], b.shape[-1])
+
+    def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
+        """MACs and zero-point corrections."""
+        return product_count(self.gemm(inputs, out), *inputs)
+
+    def gemm(self, inputs: Specs, out: TensorSpec) -> Gemm:
+        """One product per head (and window)."""
+        a, b = inputs
+        return Gemm(
+            math.prod(a.shape[:-2]), a.shape[-2], a.shape[-1], b.shape[-1], a.bits, b.bits, b_static=not b.batched
+        )

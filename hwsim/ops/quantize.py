@@ -1,0 +1,56 @@
+"""Quantize (S2): q = clamp(round_half_even(x / scale) + zero_point, qmin, qmax), from floats to codes."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwsim.kernels.requantize import quantize
+from hwsim.op import Action, Array, Op, Specs, need, need_float
+from hwsim.spec import FLOAT_BITS, BipolarSpec, IntegerSpec, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Quantize(Op):
+    """Makes codes of the grid `spec`; a BipolarSpec takes the sign, with sign(0) = +1."""
+
+    spec: IntegerSpec
+
+    onnx = "QuantizeLinear"
+    torch = ("hwsim.fake_quantize", "hwsim.binarize")
+
+    def infer(self, inputs: Specs) -> TensorSpec:
+        """The input's shape, with the codes' meaning."""
+        need_float(inputs, "quantize")
+        return TensorSpec(inputs[0].shape, self.spec, inputs[0].batched)
+
+    def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
+        """Division, rounding and clamping in float64; NaN and infinities are refused."""
+        (x,) = values
+        if isinstance(self.spec, BipolarSpec):
+            codes = np.where(x >= 0, np.int8(1), np.int8(-1))
+            need(bool(np.isfinite(x).all()), "codes are made of finite numbers", "NaN or infinity", "check the input")
+            return codes
+        outer, channels, inner = _split(x.shape, self.spec.axis)
+        codes = np.empty((outer, channels, inner), dtype=self.spec.container)
+        finite = quantize(
+            np.ascontiguousarray(x, dtype=np.float64).reshape(outer, channels, inner),
+            np.asarray(self.spec.scale, dtype=np.float64),
+            np.asarray(self.spec.zero_point, dtype=np.int64),
+            self.spec.qmin,
+            self.spec.qmax,
+            codes,
+        )
+        need(finite, "codes are made of finite numbers", "NaN or infinity", "check the input")
+        return codes.reshape(x.shape)
+
+    def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
+        """One quantize per element."""
+        return Counter({Action("quantize", FLOAT_BITS, out.bits): out.elements})
+
+
+def _split(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:
+    """Sizes before, at and after the channel axis; one channel where there is none."""
+    if axis is None:
+        return 1, 1, int(np.prod(shape))
+    return int(np.prod(shape[:axis])), shape[axis], int(np.prod(shape[axis + 1 :]))

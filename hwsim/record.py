@@ -1,0 +1,84 @@
+"""Records: one row, one number, one unit. All that reports know; stored as JSON lines.
+
+A record says that for `workload` (and `accelerator`, where one is involved), at `node` (a graph node, a group, or "" for
+the whole), the quantity `metric` has `value` in `unit`; `source` says who says so: `measured`, `computed`, `printed in
+<paper>` or `inferred`, with the counting convention where one applies.
+"""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwsim.errors import BadFile
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One number with its unit and where it comes from; `tags` are further keys a table can select on."""
+
+    workload: str
+    metric: str
+    value: float | int | str
+    unit: str
+    node: str = ""
+    accelerator: str = ""
+    source: str = "computed"
+    tags: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.value, float) and not math.isfinite(self.value):
+            raise ValueError(f"record {self.workload}/{self.metric}: value must be finite, got {self.value}")
+
+    def tag(self, key: str, default: str = "") -> str:
+        """The tag `key`, or `default` where the record has none."""
+        return dict(self.tags).get(key, default)
+
+    def as_json(self) -> dict[str, object]:
+        """A JSON object with one key per field; `tags` becomes an object."""
+        return {**dataclasses.asdict(self), "tags": dict(self.tags)}
+
+
+def write_records(records: Iterable[Record], path: Path) -> None:
+    """Write `records` as JSON lines to `path`, by way of a temporary file, so that `path` is whole or untouched."""
+    write_text("".join(json.dumps(r.as_json(), ensure_ascii=False) + "\n" for r in records), path)
+
+
+def read_records(path: Path) -> tuple[Record, ...]:
+    """The records in the JSON-lines file `path`; raises BadFile with the line number where a line is not a record."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(f"{path}: cannot be read as records, got {error}; write them with `hwsim reproduce`") from None
+    return tuple(_record(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip())
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write `text` to `path` by way of a temporary name in the same folder."""
+    write_bytes(text.encode("utf-8"), path)
+
+
+def write_bytes(data: bytes, path: Path) -> None:
+    """Write `data` to `path` by way of a temporary name in the same folder; raises BadFile where that cannot be done."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise BadFile(f"{path}: cannot be written, got {error.strerror or error}; choose another place") from None
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def _record(line: str, where: str) -> Record:
+    try:
+        row = json.loads(line)
+        tags = tuple(sorted((str(k), str(v)) for k, v in row.pop("tags", {}).items()))
+        return Record(**row, tags=tags)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadFile(f"{where}: is not a record, got {error}; write records with `hwsim reproduce`") from None

@@ -1,0 +1,131 @@
+"""The bit-accurate simulator: an environment, a loop, a write.
+
+Codes and accumulators live in integer containers, float islands in float64. Images are processed in small chunks on a
+pool of threads; a chunk's result depends on its images alone, so the number of threads and the size of a chunk cannot
+change a single bit.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from hwsim.catalog import unknown
+from hwsim.errors import HwsimError
+from hwsim.graph import Graph, Node
+from hwsim.op import Array
+from hwsim.spec import TensorSpec
+
+CHUNK = 4
+"""Images per task unless the caller says otherwise: fits the caches, and is enough to amortise a call."""
+
+Progress = Callable[[int, int], None]
+
+
+def simulate(
+    graph: Graph,
+    feeds: Mapping[str, Array],
+    keep: Collection[str] = (),
+    *,
+    replace: Mapping[str, Array] | None = None,
+    threads: int | None = None,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
+) -> dict[str, Array]:
+    """Run `graph` on `feeds`: the arrays of the outputs and of every node named in `keep`, for all images.
+
+    feeds: for each graph input an array (images, ...) as its spec says. replace: values (images, ...) that stand in for
+    a node's own after it was computed (and kept), to feed a node with a reference's values. progress is called with
+    images done and images in all. Raises HwsimError where a feed is missing, misshapen or not finite.
+    """
+    images = check_feeds(graph, feeds)
+    forced = dict(replace or {})
+    wanted = dict.fromkeys((*graph.outputs, *keep))
+    for name in (*wanted, *forced):
+        if name not in graph.specs:
+            raise unknown("node", name, graph.specs)
+    starts = range(0, images, chunk)
+    workers = min(threads or os.cpu_count() or 1, len(starts))
+
+    def one(start: int) -> dict[str, Array]:
+        stop = min(start + chunk, images)
+        part = {name: _images(value, graph.specs[name], start, stop) for name, value in {**feeds, **forced}.items()}
+        return _run(graph, part, wanted, forced)
+
+    parts: list[dict[str, Array]] = []
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        try:
+            for done, part in enumerate(pool.map(one, starts), 1):
+                parts.append(part)
+                if progress:
+                    progress(min(done * chunk, images), images)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return {name: _joined(parts, name, graph.specs[name]) for name in wanted}
+
+
+def check_feeds(graph: Graph, feeds: Mapping[str, Array]) -> int:
+    """How many images `feeds` hold; raises HwsimError naming the input that is missing, misshapen or not finite."""
+    for name in feeds:
+        if name not in graph.inputs:
+            raise unknown("input", name, graph.inputs)
+    counts: set[int] = set()
+    for name in graph.inputs:
+        shape = graph.specs[name].shape
+        if name not in feeds:
+            raise HwsimError(f"{name}: every input of the graph must be fed, got {sorted(feeds)}; add it")
+        value = feeds[name]
+        if value.shape[1:] != shape[1:] or value.shape[0] == 0 or value.shape[0] % shape[0]:
+            raise HwsimError(f"{name}: images must have shape (images, *{shape[1:]}), got {value.shape}; resize them")
+        if not np.isfinite(value).all():
+            raise HwsimError(f"{name}: images must be finite, got NaN or infinity; clean them")
+        counts.add(int(value.shape[0]) // shape[0])
+    if len(counts) != 1:
+        raise HwsimError(f"{graph.name}: inputs must hold equally many images, got {sorted(counts)}; cut the longer")
+    return counts.pop()
+
+
+def _run(graph: Graph, feeds: Mapping[str, Array], keep: Collection[str], forced: Collection[str]) -> dict[str, Array]:
+    """One chunk; values are dropped after their last use."""
+    environment: dict[str, Array] = {**graph.constants}
+    for name in graph.inputs:
+        environment[name] = np.asarray(feeds[name], dtype=np.float64)
+    kept = {name: environment[name] for name in keep if name in environment}
+    last = graph.last_uses()
+    for index, node in enumerate(graph.nodes):
+        value = _step(graph, node, environment)
+        if node.name in keep:
+            kept[node.name] = value
+        environment[node.name] = feeds[node.name] if node.name in forced else value
+        for name in {*node.inputs, node.name}:
+            if last[name] == index:
+                del environment[name]
+    return kept
+
+
+def _step(graph: Graph, node: Node, environment: Mapping[str, Array]) -> Array:
+    try:
+        return node.op.run(
+            tuple(environment[name] for name in node.inputs), graph.inputs_of(node), graph.specs[node.name]
+        )
+    except HwsimError as error:
+        raise type(error)(f"{node.name}: {error}") from None
+
+
+def _images(value: Array, spec: TensorSpec, start: int, stop: int) -> Array:
+    per_image = spec.shape[0]
+    return value[start * per_image : stop * per_image]
+
+
+def _joined(parts: list[dict[str, Array]], name: str, spec: TensorSpec) -> Array:
+    if not spec.batched:
+        return parts[0][name]
+    return np.concatenate([part[name] for part in parts], axis=0)
+
+
+def chunks(images: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` images that cover them all, for callers that must bound their own memory."""
+    for start in range(0, images, size):
+        yield slice(start, min(start + size, images))

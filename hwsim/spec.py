@@ -1,0 +1,201 @@
+"""What the integers of a tensor mean (S1), and what flows on a wire of the graph.
+
+S1: real = scale * (q - zero_point), q an integer in [qmin, qmax]. A scale is a label on the wire: only Quantize and
+Requantize make new codes (S2, S4).
+
+Shapes are per image: an activation's leading axis is the batch, and its first entry says how many rows of that axis one
+image makes, so (1, 197, 384) are the 197 tokens of each image and (64, 49, 96) the 64 windows of each image.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FLOAT_BITS = 32
+"""Width at which a float value is counted and stored by the cost model; the simulator computes islands in float64."""
+
+MAX_BITS = 32
+"""Widest integer on a wire: the accumulator's container is int32."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuantSpec:
+    """An affine grid (S1): `bits` wide codes; one scale and zero point per tensor, or one per index along `axis`."""
+
+    bits: int
+    signed: bool
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...] = (0,)
+    axis: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= MAX_BITS:
+            raise ValueError(f"QuantSpec: bits must be 1..{MAX_BITS}, got {self.bits}")
+        check_scale("QuantSpec", self.scale, self.axis)
+        if len(self.zero_point) != len(self.scale):
+            raise ValueError(
+                f"QuantSpec: as many zero points as scales are needed, got {len(self.zero_point)} for {len(self.scale)}"
+            )
+        for index, zero in enumerate(self.zero_point):
+            if not self.qmin <= zero <= self.qmax:
+                raise ValueError(f"QuantSpec: zero_point must be in {self.qmin}..{self.qmax}, got {zero} at {index}")
+
+    @property
+    def qmin(self) -> int:
+        """Smallest code."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def qmax(self) -> int:
+        """Largest code."""
+        return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
+    @property
+    def container(self) -> np.dtype[Any]:
+        """The narrowest integer type that holds every code."""
+        return narrowest(self.qmin, self.qmax)
+
+    def codebook(self) -> npt.NDArray[np.int64]:
+        """Every code there is, ascending."""
+        return np.arange(self.qmin, self.qmax + 1, dtype=np.int64)
+
+    def to_real(self, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """S1 on an array of codes of any shape that has the axis."""
+        zero = along(self.zero_point, self.axis, codes.ndim, np.int64)
+        real: npt.NDArray[np.float64] = (codes.astype(np.int64) - zero) * along(
+            self.scale, self.axis, codes.ndim, np.float64
+        )
+        return real
+
+    def moved_to(self, axis: int | None) -> "QuantSpec":
+        """The same meaning with the per-channel axis elsewhere, as after a transpose."""
+        return self if self.axis == axis else dataclasses.replace(self, axis=axis)
+
+
+@dataclass(frozen=True, slots=True)
+class BipolarSpec:
+    """The 1-bit grid without a zero: real = scale * q with q in {-1, +1}."""
+
+    scale: tuple[float, ...]
+    axis: int | None = None
+
+    bits = 1
+    signed = True
+    qmin = -1
+    qmax = 1
+
+    def __post_init__(self) -> None:
+        check_scale("BipolarSpec", self.scale, self.axis)
+
+    @property
+    def zero_point(self) -> tuple[int, ...]:
+        """Always zero."""
+        return (0,) * len(self.scale)
+
+    @property
+    def container(self) -> np.dtype[Any]:
+        """Two codes, kept as int8."""
+        return np.dtype(np.int8)
+
+    def codebook(self) -> npt.NDArray[np.int64]:
+        """Both codes."""
+        return np.array([-1, 1], dtype=np.int64)
+
+    def to_real(self, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """Scale times code, for codes of any shape that has the axis."""
+        real: npt.NDArray[np.float64] = codes.astype(np.float64) * along(self.scale, self.axis, codes.ndim, np.float64)
+        return real
+
+    def moved_to(self, axis: int | None) -> "BipolarSpec":
+        """The same meaning with the per-channel axis elsewhere."""
+        return self if self.axis == axis else dataclasses.replace(self, axis=axis)
+
+
+IntegerSpec = QuantSpec | BipolarSpec
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Shape (per image where `batched`) and a format: float (`quant is None`: a float island) or codes with a meaning."""
+
+    shape: tuple[int, ...]
+    quant: IntegerSpec | None = None
+    batched: bool = True
+
+    def __post_init__(self) -> None:
+        if any(size < 1 for size in self.shape) or (self.batched and not self.shape):
+            raise ValueError(f"TensorSpec: sizes must be 1 or more, got {self.shape}")
+        axis = None if self.quant is None else self.quant.axis
+        if self.quant is not None and axis is not None:
+            if axis >= len(self.shape) or (self.batched and axis == 0):
+                raise ValueError(f"TensorSpec: no channel axis {axis} in shape {self.shape}")
+            if len(self.quant.scale) != self.shape[axis]:
+                raise ValueError(
+                    f"TensorSpec: axis {axis} has {self.shape[axis]} channels, got {len(self.quant.scale)} scales"
+                )
+
+    @property
+    def bits(self) -> int:
+        """Bits of one element as the cost model counts them: the code's width, or 32 for a float."""
+        return FLOAT_BITS if self.quant is None else self.quant.bits
+
+    @property
+    def elements(self) -> int:
+        """Number of elements (of one image, where batched)."""
+        return math.prod(self.shape)
+
+    def shaped(self, shape: tuple[int, ...]) -> "TensorSpec":
+        """The same format with another shape."""
+        return dataclasses.replace(self, shape=shape)
+
+    def __str__(self) -> str:
+        sizes = [str(size) for size in self.shape]
+        if self.batched:
+            sizes[0] = "B" if self.shape[0] == 1 else f"{self.shape[0]}B"
+        return f"({', '.join(sizes)}) {describe(self.quant)}"
+
+
+def describe(quant: IntegerSpec | None) -> str:
+    """`float`, or width and granularity: `u4 per_tensor scale=0.12 zero_point=3`, `s4 per_channel(axis=0, n=384)`."""
+    if quant is None:
+        return "float"
+    head = "bipolar" if isinstance(quant, BipolarSpec) else f"{'s' if quant.signed else 'u'}{quant.bits}"
+    if quant.axis is not None:
+        return f"{head} per_channel(axis={quant.axis}, n={len(quant.scale)})"
+    zero = f" zero_point={quant.zero_point[0]}" if quant.zero_point[0] else ""
+    return f"{head} per_tensor scale={quant.scale[0]:.4g}{zero}"
+
+
+def check_scale(owner: str, scale: Sequence[float], axis: int | None) -> None:
+    """Raise ValueError unless `scale` is one positive, normal, finite number, or one or more along an `axis`."""
+    if not scale or (axis is None and len(scale) != 1):
+        raise ValueError(f"{owner}: a per_tensor grid has one scale, got {len(scale)}; give the axis of the others")
+    for index, value in enumerate(scale):
+        if not (math.isfinite(value) and value >= np.finfo(np.float64).tiny):
+            raise ValueError(f"{owner}: scale must be positive, normal and finite, got {value} at {index}; calibrate")
+
+
+def along(values: Sequence[float], axis: int | None, ndim: int, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """`values` as an array that broadcasts along `axis` of an `ndim`-dimensional tensor; 0-d where per tensor."""
+    array = np.asarray(values, dtype=dtype)
+    if axis is None:
+        return array.reshape(())
+    return array.reshape((1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
+
+
+def narrowest(low: int, high: int) -> np.dtype[Any]:
+    """The narrowest of int8, uint8, int16, uint16, int32, uint32 that holds low..high."""
+    for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return np.dtype(dtype)
+    raise ValueError(f"narrowest: no integer container of 32 bits holds {low}..{high}")
+
+
+def signed_bits(low: int, high: int) -> int:
+    """Bits of the narrowest two's-complement integer that holds low..high."""
+    return max(low.bit_length() if low >= 0 else (-low - 1).bit_length(), high.bit_length()) + 1

@@ -1,0 +1,24 @@
+"""Augmentation for small grey images: a random affine map per image, redrawn for every batch.
+
+Rotation up to 10 degrees, scale 0.9..1.1, shift up to 2 of 32 pixels, each uniform; bilinear, background -1.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_ANGLE_RADIANS = math.radians(10)
+_SCALE = 0.1
+_SHIFT = 2 / 16  # of the half width
+
+
+def affine(images: Tensor, generator: torch.Generator) -> Tensor:
+    """`images` (B, 1, H, W) in [-1, 1], each under its own random map."""
+    draw = torch.rand(len(images), 4, generator=generator) * 2 - 1
+    angle, scale = draw[:, 0] * _ANGLE_RADIANS, 1 + draw[:, 1] * _SCALE
+    cos, sin, shift = angle.cos() * scale, angle.sin() * scale, draw[:, 2:] * _SHIFT
+    matrix = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)  # (B, H, W, 2)
+    return F.grid_sample(images + 1, grid, mode="bilinear", padding_mode="zeros", align_corners=False) - 1

@@ -1,0 +1,32 @@
+"""Calibration: one forward pass in which every activation quantizer takes its scale from what it sees.
+
+Quantizers are visited in execution order and each sees the output of *quantized* predecessors; IRM modules are fitted
+in the same pass, before the quantizers behind them. Weight quantizers are calibrated already, at insertion.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qmodels.layers.irm import Irm
+from qmodels.quantizer import Quantizer
+
+
+def _initialise(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    module.initialise(inputs[0])
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, images: Tensor) -> nn.Module:
+    """Set the scales of all uncalibrated quantizers of `model` from `images` (B, C, H, W); returns `model`."""
+    waiting = [m for m in model.modules() if isinstance(m, Quantizer | Irm) and not m.calibrated]
+    hooks = [m.register_forward_pre_hook(_initialise) for m in waiting]
+    was_training = model.training
+    try:
+        model.eval()(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(was_training)
+    return model

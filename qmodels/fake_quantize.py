@@ -1,0 +1,109 @@
+"""The two quantization operators of torch models, each one node in an exported graph.
+
+`hwsim::fake_quantize` is S1 after S2:
+
+    z = clamp(round_half_even(zero_point), qmin, qmax)
+    q = clamp(round_half_even(x / scale) + z, qmin, qmax)
+    out = scale * (q - z)
+
+`x` has any shape; `scale` (> 0) and `zero_point` have the shape (1,), axis None (per_tensor), or (x.shape[axis],)
+(per_channel, per_head). It divides; a product with the reciprocal would round elsewhere. All in the dtype of `x`,
+float32 or float64. Gradients, with inside = qmin <= round(x / scale) + z <= qmax:
+
+    x           1 inside, 0 outside                                           (straight-through estimator)
+    scale       round(x / scale) - x / scale inside, q - z outside            (LSQ, arXiv 1902.08153, eq. 3)
+    zero_point  0 inside, -scale outside                                      (LSQ+, arXiv 2004.09576, eq. 8, integer z)
+
+the last two summed over what shares the scale and multiplied by `grad_factor`.
+
+`hwsim::binarize` is the 1-bit signed form, codes -1 and +1: out = scale * (+1 if x >= 0 else -1). Gradients: x gets 1
+where |x| <= scale, else 0 (arXiv 1602.02830, clipped at the scale); scale gets the sum of the codes.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def along(values: Tensor, x: Tensor, axis: int | None) -> Tensor:
+    """`values` of shape (1,) or (x.shape[axis],) in the shape that broadcasts against `x` along `axis`."""
+    if axis is None:
+        return values
+    return values.reshape([-1 if i == axis else 1 for i in range(x.dim())])
+
+
+def _sum(values: Tensor, axis: int | None) -> Tensor:
+    """The sum of `values` over everything that shares a scale: shape (1,) or (values.shape[axis],)."""
+    if axis is None:
+        return values.sum().reshape(1)
+    return values.sum([i for i in range(values.dim()) if i != axis])
+
+
+@torch.library.custom_op("hwsim::fake_quantize", mutates_args=())
+def fake_quantize(
+    x: Tensor, scale: Tensor, zero_point: Tensor, qmin: int, qmax: int, axis: int | None, grad_factor: float
+) -> Tensor:
+    """Round `x` to the grid of `scale` and `zero_point`: S1 after S2."""
+    s = along(scale, x, axis)
+    z = along(zero_point.round().clamp_(qmin, qmax), x, axis)
+    return torch.div(x, s).round_().add_(z).clamp_(qmin, qmax).sub_(z).mul_(s)
+
+
+@fake_quantize.register_fake
+def _(
+    x: Tensor, scale: Tensor, zero_point: Tensor, qmin: int, qmax: int, axis: int | None, grad_factor: float
+) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, scale, zero_point, ctx.qmin, ctx.qmax, ctx.axis, ctx.grad_factor = inputs
+    ctx.save_for_backward(x, scale, zero_point)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, scale, zero_point = ctx.saved_tensors
+    s = along(scale, x, ctx.axis)
+    z = along(zero_point.round().clamp(ctx.qmin, ctx.qmax), x, ctx.axis)
+    u = x / s
+    unclamped = u.round().add_(z)
+    q = unclamped.clamp(ctx.qmin, ctx.qmax)
+    inside = unclamped == q
+    grad_x = grad * inside
+    grad_scale = grad_zero_point = None
+    if ctx.needs_input_grad[1]:
+        grad_scale = _sum(q.sub_(z).sub_(u.mul_(inside)).mul_(grad), ctx.axis) * ctx.grad_factor
+    if ctx.needs_input_grad[2]:
+        grad_zero_point = -scale * _sum(grad - grad_x, ctx.axis) * ctx.grad_factor
+    return grad_x, grad_scale, grad_zero_point, None, None, None, None
+
+
+fake_quantize.register_autograd(_backward, setup_context=_keep)
+
+
+@torch.library.custom_op("hwsim::binarize", mutates_args=())
+def binarize(x: Tensor, scale: Tensor, axis: int | None) -> Tensor:
+    """The sign of `x` (zero counts as +1) times `scale`."""
+    s = along(scale, x, axis)
+    return torch.where(x >= 0, s, -s)
+
+
+@binarize.register_fake
+def _(x: Tensor, scale: Tensor, axis: int | None) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _keep_sign(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, scale, ctx.axis = inputs
+    ctx.save_for_backward(x, scale)
+
+
+def _backward_sign(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, scale = ctx.saved_tensors
+    grad_x = grad * (x.abs() <= along(scale, x, ctx.axis))
+    grad_scale = _sum(torch.where(x >= 0, grad, -grad), ctx.axis) if ctx.needs_input_grad[1] else None
+    return grad_x, grad_scale, None
+
+
+binarize.register_autograd(_backward_sign, setup_context=_keep_sign)

@@ -1,0 +1,21 @@
+"""QuantLinear: y = x_q W_q^T + b, with x (..., K), W (N, K) and b (N,) float.
+
+Parameters keep the names of nn.Linear, so that a float state_dict loads by name; the quantizers are child modules.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class QuantLinear(nn.Linear):
+    """An nn.Linear between an `input_quantizer` and a `weight_quantizer`; takes over the parameters of `linear`."""
+
+    def __init__(self, linear: nn.Linear, input_quantizer: nn.Module, weight_quantizer: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.weight, self.bias = linear.weight, linear.bias
+        self.input_quantizer, self.weight_quantizer = input_quantizer, weight_quantizer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., K) to (..., N)."""
+        return F.linear(self.input_quantizer(x), self.weight_quantizer(self.weight), self.bias)

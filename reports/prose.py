@@ -1,0 +1,50 @@
+"""The words at the head of the report: what the ratios are, and which convention yields which claimed figure."""
+
+from collections.abc import Sequence
+
+from hwsim.record import Record
+from reports.ratios import RATIOS, claimed, documented
+from reports.rows import bits, bits_label, label, number, select
+
+ABOUT = (
+    "A speedup here is a ratio of counted operations, full precision over quantized. It is not a measured time.",
+    "Documented rule: operations = full-precision operations + 1/32, 1/16, 1/8 of the 2-, 3-, 4-bit multiplications, as"
+    " the Q-ViT group prints it in its next paper (Q-DETR, after Bi-Real Net), on operations counted as Swin's code"
+    " counts them. Nothing is rounded.",
+    "Rounded entries: a paper's table prints operations with one decimal, and a quoted speedup may be the ratio of two"
+    " such entries. This reading is inferred: no source states it, and the paper's own table could not be obtained. It"
+    " reaches a claimed figure which the documented rule, un-rounded, does not.",
+    "Status words: printed = read in the paper itself; secondary = quoted by another source; documented = our figure by"
+    " a rule that the authors print; inferred = our figure by our best reading, unconfirmed.",
+)
+
+
+def findings(records: Sequence[Record]) -> tuple[str, ...]:
+    """One sentence per claim: the inferred reading nearest to it, beside the documented rule's un-rounded figure."""
+    rows = [r for r in select(records, *RATIOS) if claimed(r) is not None]
+    claims: dict[tuple[object, ...], list[Record]] = {}
+    for row in rows:
+        claims.setdefault((row.workload, row.metric, bits(row), row.tag("claim"), row.tag("printed")), []).append(row)
+    return tuple(_finding(found, records) for found in claims.values())
+
+
+def _finding(rows: Sequence[Record], records: Sequence[Record]) -> str:
+    first = rows[0]
+    mark = claimed(first) or 0.0
+    inferred = sorted((r for r in rows if not documented(r)), key=lambda r: abs(number(r) - mark))[:1]
+    ruled = [r for r in select(records, *RATIOS) if documented(r) and _place(r) == _place(first)][:1]
+    said = [f"{_entries(r)} by {r.tag('convention')} (inferred)" for r in inferred]
+    said += [f"{number(r):.2f}x by {r.tag('convention')} (documented)" for r in ruled]
+    claim = first.tag("claim") or f"{first.tag('printed')}x"
+    return f"{claim} [{label(first.workload, records)}, {bits_label(bits(first))}]: {'; beside it '.join(said)}."
+
+
+def _place(record: Record) -> tuple[object, ...]:
+    return record.workload, bits(record)
+
+
+def _entries(record: Record) -> str:
+    ratio = f"{number(record):.6f}".rstrip("0").rstrip(".") + "x"
+    if not record.tag("quantized"):
+        return ratio
+    return f"{ratio} = {record.tag('full_precision')}/{record.tag('quantized')}"

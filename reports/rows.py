@@ -1,0 +1,70 @@
+"""Reading Record rows: selection, bit widths from their tags, labels of workloads. Nothing is computed here."""
+
+from collections.abc import Iterable, Sequence
+
+from hwsim.errors import BadFile
+from hwsim.record import Record
+from workloads import models
+
+Bits = tuple[int, int]
+
+
+def select(records: Iterable[Record], *metrics: str, node: str | None = None, **tags: str) -> tuple[Record, ...]:
+    """The records of these `metrics`, at `node` (None: at any) and with these `tags`, in their order."""
+    return tuple(
+        r
+        for r in records
+        if r.metric in metrics
+        and (node is None or r.node == node)
+        and all(r.tag(key) == value for key, value in tags.items())
+    )
+
+
+def number(record: Record) -> float:
+    """The value of `record` as a float; raises BadFile where it is text."""
+    if isinstance(record.value, str):
+        raise BadFile(
+            f"record {record.workload}/{record.metric}: value must be a number, got {record.value!r};"
+            " write the records again with `hwsim reproduce`"
+        )
+    return float(record.value)
+
+
+def bits(record: Record) -> Bits:
+    """Weight and activation bits from the tags of `record`; raises BadFile where they are not integers."""
+    found = record.tag("wbits"), record.tag("abits")
+    if not all(text.isascii() and text.isdigit() for text in found):
+        raise BadFile(
+            f"record {record.workload}/{record.metric}: tags wbits and abits must be integers, got {found};"
+            " write the records again with `hwsim reproduce`"
+        )
+    return int(found[0]), int(found[1])
+
+
+def bits_label(pair: Bits) -> str:
+    """`(4, 4)` as `W4A4`; 32 bits on both sides as `float`."""
+    return "float" if pair == (32, 32) else f"W{pair[0]}A{pair[1]}"
+
+
+def workloads(records: Iterable[Record]) -> tuple[str, ...]:
+    """The workloads of `records`, in the order of their first appearance."""
+    return tuple(dict.fromkeys(r.workload for r in records))
+
+
+def bit_widths(records: Iterable[Record]) -> tuple[Bits, ...]:
+    """The bit widths of `records`, widest first."""
+    return tuple(sorted({bits(r) for r in records}, reverse=True))
+
+
+def label(workload: str, records: Iterable[Record]) -> str:
+    """What a reader calls `workload`: the tag `label` of any of its records, else the model's label, else its name."""
+    known = models.find(workload).label if workload in models.names() else workload
+    return next((r.tag("label") for r in records if r.workload == workload and r.tag("label")), known)
+
+
+def value_at(records: Sequence[Record], workload: str, metric: str, pair: Bits) -> float | None:
+    """The total of `metric` for `workload` at these bits; a metric without bit tags holds at any."""
+    rows = [r for r in select(records, metric, node="") if r.workload == workload]
+    exact = [r for r in rows if r.tag("wbits") and bits(r) == pair]
+    anywhere = [r for r in rows if not r.tag("wbits")]
+    return next((number(r) for r in (*exact, *anywhere)), None)

@@ -1,0 +1,123 @@
+import copy
+
+import pytest
+import torch
+
+import workloads
+from hwsim.errors import HwsimError, UnknownName
+from qmodels import models, torchvision_shim  # noqa: F401 - before timm
+from qmodels.calibrate import calibrate
+from qmodels.quantizer import Quantizer
+from workloads.bits import Bits
+
+# isort: split
+import timm
+
+DEIT, DISTILLED, SWIN = "deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "swin_tiny_patch4_window7_224"
+QUANTIZERS = {DEIT: 148, DISTILLED: 150, SWIN: 154}  # 2 per linear and convolution, 4 per attention
+
+
+@pytest.fixture(scope="module", params=[DEIT, DISTILLED, SWIN])
+def case(request):
+    """Name, float model, images (2, 3, 224, 224), float logits; nobody changes them."""
+    torch.manual_seed(0)
+    model, images = models.create(request.param), torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        return request.param, model, images, model(images)
+
+
+def test_at_32_bits_it_is_the_float_model(case):
+    name, model, images, expected = case
+    quantized = models.quantize(copy.deepcopy(model), Bits(32, 32), "qvit")
+    assert quantized.state_dict().keys() == model.state_dict().keys()
+    with torch.no_grad():
+        if name != SWIN:
+            assert torch.equal(quantized(images), expected)
+        else:  # 1 / sqrt(32) is not a power of two: before or behind the product is not the same rounding
+            torch.testing.assert_close(quantized(images), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["lsq", "qvit"])
+def test_w8a8_is_close_and_exports_one_node_per_quantizer(case, method):
+    name, model, images, expected = case
+    quantized = calibrate(models.quantize(copy.deepcopy(model), Bits(8, 8), method), images)
+    quantizers = [m for m in quantized.modules() if isinstance(m, Quantizer)]
+    assert len(quantizers) == QUANTIZERS[name]
+    assert all(q.calibrated for q in quantizers)
+    with torch.no_grad():
+        assert ((quantized(images) - expected).norm() / expected.norm()) < 0.1
+    if method == "lsq":
+        return
+    double = copy.deepcopy(quantized).double().eval()
+    dynamic = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(double, (images.double(),), dynamic_shapes=dynamic)
+    targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert targets.count("hwsim.fake_quantize.default") == QUANTIZERS[name]
+    one = images[:1].double()
+    with torch.no_grad():
+        assert torch.equal(program.module()(one), double(one))
+
+
+def test_qvit_puts_quantizers_where_the_paper_does():
+    model = models.quantize(models.create("digits_deit"), Bits(4, 3), "qvit")
+    attention = model.blocks[0].attn
+    face = {
+        "patch_embed.proj.input_quantizer": (8, None, 1),
+        "patch_embed.proj.weight_quantizer": (8, 0, 48),
+        "head.input_quantizer": (8, None, 1),
+        "head.weight_quantizer": (8, 0, 10),
+        "blocks.0.attn.qkv.input_quantizer": (3, None, 1),
+        "blocks.0.attn.qkv.weight_quantizer": (4, 0, 144),
+        "blocks.0.attn.qk.a_quantizer": (3, 1, 3),
+        "blocks.0.attn.qk.b_quantizer": (3, 1, 3),
+        "blocks.0.attn.av.a_quantizer": (3, 1, 3),
+        "blocks.0.attn.av.b_quantizer": (3, 1, 3),
+        "blocks.0.mlp.fc2.input_quantizer": (3, None, 1),
+    }
+    for name, expected in face.items():
+        quantizer = model.get_submodule(name)
+        assert (quantizer.bits, quantizer.axis, quantizer.scale.numel()) == expected, name
+    assert type(attention.q_norm).__name__ == type(attention.k_norm).__name__ == "Irm"
+    assert isinstance(attention.qk.a_quantizer.zero_point, torch.nn.Parameter)
+    assert attention.av.a_quantizer.qmin == 0
+
+
+@pytest.mark.parametrize("bits", [Bits(1, 1), Bits(1, 8), Bits(32, 2), Bits(5, 32)])
+@pytest.mark.parametrize("method", ["lsq", "qvit"])
+def test_all_bits_run(bits, method):
+    images = torch.randn(2, 1, 32, 32)
+    model = calibrate(models.quantize(models.create("digits_deit"), bits, method), images)
+    assert model(images).isfinite().all()
+
+
+@pytest.mark.parametrize("name", workloads.models.names())
+def test_timm_has_every_model(name):
+    assert timm.is_model(workloads.models.find(name).timm)
+
+
+def test_float_state_dict_loads_by_name():
+    source = models.create("digits_deit")
+    model = models.quantize(models.create("digits_deit"), Bits(4, 4), "qvit")
+    missing, unexpected = model.load_state_dict(source.state_dict(), strict=False)
+    assert not unexpected
+    assert all("quantizer" in name or "q_norm" in name or "k_norm" in name for name in missing)
+
+
+def test_unknown_model_and_method():
+    with pytest.raises(UnknownName, match="model: unknown name, got 'deit'; known, nearest first: "):
+        models.create("deit")
+    with pytest.raises(UnknownName, match="method: unknown name, got 'qvitt'; known, nearest first: qvit, lsq"):
+        models.quantize(models.create("digits_deit"), Bits(4, 4), "qvitt")
+
+
+def test_an_unreachable_hub_names_the_offline_ways(monkeypatch):
+    def unreachable(*_arguments, **_keywords):
+        raise FileNotFoundError("no connection\nand more lines")
+
+    monkeypatch.setattr(timm, "create_model", unreachable)
+    with pytest.raises(HwsimError) as caught:
+        models.create(DEIT, pretrained=True)
+    assert str(caught.value) == (
+        "deit_tiny_patch16_224: weights cannot be loaded, got FileNotFoundError: no connection; without a network give "
+        "checkpoint_path=FILE, or pretrained_cfg_overlay={'file': FILE}"
+    )

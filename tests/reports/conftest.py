@@ -1,0 +1,184 @@
+"""Plausible records of a whole main job: exact where FACTS.md has the figure (DeiT-S claims, MACs), else made up."""
+
+import pytest
+
+from hwsim.record import Record
+
+GROUPS = ("patch_embed", "qkv", "qk", "av", "proj", "fc1", "fc2", "downsample", "head")
+MODELS = {  # name: label, MMAC per group (FACTS.md A; DeiT-B and Swin-S scaled from it), parameters
+    name: (label, {g: v for g, v in zip(GROUPS, mmac, strict=True) if v}, parameters)
+    for name, label, mmac, parameters in (
+        (
+            "deit_tiny_patch16_224",
+            "DeiT-T",
+            (28.901, 261.439, 89.416, 89.416, 87.146, 348.586, 348.586, 0, 0.192),
+            5_717_416,
+        ),
+        (
+            "deit_small_patch16_224",
+            "DeiT-S",
+            (57.803, 1045.758, 178.832, 178.832, 348.586, 1394.344, 1394.344, 0, 0.384),
+            22_050_664,
+        ),
+        (
+            "deit_base_patch16_224",
+            "DeiT-B",
+            (115.6, 4183.03, 357.664, 357.664, 1394.34, 5577.38, 5577.38, 0, 0.768),
+            86_567_656,
+        ),
+        (
+            "swin_tiny_patch4_window7_224",
+            "Swin-T",
+            (14.451, 1040.45, 70.071, 70.071, 346.817, 1387.266, 1387.266, 173.408, 0.768),
+            28_288_354,
+        ),
+        (
+            "swin_small_patch4_window7_224",
+            "Swin-S",
+            (14.451, 2080.9, 131.0, 131.0, 693.6, 2755.0, 2755.0, 173.408, 0.768),
+            49_606_258,
+        ),
+    )
+}
+RULE = "bireal_ladder + swin_flops, un-rounded"
+R1A, R1B = "qvit_table R1a, entries to 1 decimal", "qvit_table R1b, entries to 1 decimal"
+PRINTED = {
+    ("deit_small_patch16_224", convention, bits): entries
+    for convention, by_bits in {
+        RULE: {4: (4.6008, 0.6277), 3: (4.6008, 0.3439), 2: (4.6008, 0.202)},
+        R1A: {4: (4.3, 0.7), 3: (4.3, 0.4), 2: (4.3, 0.3)},
+        R1B: {4: (4.3, 0.7), 3: (4.3, 0.4), 2: (4.3, 0.2)},
+    }.items()
+    for bits, entries in by_bits.items()
+}
+DISCOUNT = {2: 1 / 32, 3: 1 / 16, 4: 1 / 8, 8: 1 / 4, 32: 1.0}
+
+
+def _tags(**tags: object) -> tuple[tuple[str, str], ...]:
+    return tuple((key, str(value)) for key, value in tags.items())
+
+
+def _audit(name: str, bits: int) -> list[Record]:
+    _, groups, _ = MODELS[name]
+    full = sum(groups.values()) / 1e3
+    ends = (groups["patch_embed"] + groups["head"]) / 1e3
+    attention = (groups["qk"] + groups["av"]) / 1e3
+    rest, f = full - ends - attention, DISCOUNT[bits]
+    readings = [
+        (RULE, "documented rule", full, (rest + attention) * f + ends / 4 + 0.009 * full, 4),
+        (R1A, "inferred", full - attention, rest * f + attention / 4 + ends / 4, 1),
+        (R1B, "inferred", full - attention, (rest + attention) * f + ends / 4 + 0.032, 1),
+    ]
+    rows = []
+    for convention, source, a, b, places in readings:
+        a, b = round(a, places), max(round(b, places), 0.1 if places == 1 else 0)
+        a, b = PRINTED.get((name, convention, bits), (a, b))
+        tags = {"wbits": bits, "abits": bits, "convention": convention, "full_precision": a, "quantized": b}
+        claim = {"claim": "", "printed": "", "printed_status": "", "relative_error": ""}
+        metric = "theoretical_speedup"
+        if (name, bits) == ("deit_small_patch16_224", 4):
+            error = f"{100 * (a / b / 6.14 - 1):+.2f} %"
+            claim = {
+                "claim": "Q-ViT abstract: 6.14x, DeiT-S W4A4",
+                "printed": "6.14",
+                "printed_status": "printed",
+                "relative_error": error,
+            }
+        if name == "deit_small_patch16_224" and bits == 2:
+            error = f"{100 * (a / b / 21 - 1):+.2f} %"
+            claim = {
+                "claim": "secondary reviews of Q-ViT: about 21x fewer FLOPs",
+                "printed": "21",
+                "printed_status": "secondary",
+                "relative_error": error,
+            }
+            metric = "flops_reduction"
+        rows.append(Record(name, metric, a / b, "x", source=source, tags=_tags(**tags, **claim)))
+    return rows
+
+
+def _costs(name: str) -> list[Record]:
+    label, groups, parameters = MODELS[name]
+    rows = []
+    for bits in (32, 8, 4, 3, 2):
+        tags = _tags(wbits=bits, abits=bits, label=label)
+        total = sum(groups.values()) * 1e6
+        ends = (groups["patch_embed"] + groups["head"]) * 1e6
+        rows += [Record(name, "macs", round(v * 1e6), "MAC", node=g, tags=tags) for g, v in groups.items()]
+        rows.append(Record(name, "macs", 0, "MAC", node="elementwise", tags=tags))
+        end_bits = 32 if bits == 32 else 8
+        values = {
+            "macs": (round(total), "MAC"),
+            "swin_flops": (round(total * 1.0004), "FLOP"),
+            "bireal_ladder": ((total - ends) * DISCOUNT[bits] + ends * DISCOUNT[end_bits], "OP"),
+            "bitops_wa": (round((total - ends) * bits * bits + ends * end_bits**2), "bit-op"),
+            "size_simple": (parameters * bits / 8, "byte"),
+            "size_bidet": (parameters * (0.95 * bits + 0.05 * 32) / 8, "byte"),
+            "size_tervit": (parameters * (0.95 * bits + 0.05 * end_bits) / 8, "byte"),
+            "peak_activation_bytes": (round(197 * 4.5 * 384 * bits / 8), "byte"),
+            "parameters": (parameters, "param"),
+        }
+        rows += [Record(name, metric, value, unit, tags=tags) for metric, (value, unit) in values.items()]
+    return rows
+
+
+def _digits(workload: str, bits: int, fake_quant: float) -> list[Record]:
+    tags = _tags(wbits=bits, abits=bits)
+    images = 360
+    accuracies = {
+        "accuracy_float_teacher": 0.986,
+        "accuracy_fake_quant": fake_quant,
+        "accuracy_integer": fake_quant,
+        "accuracy_fake_quant_float32": fake_quant,
+        "prediction_agreement": 1.0,
+    }
+    rows = [Record(workload, metric, value, "fraction", tags=tags) for metric, value in accuracies.items()]
+    rows.append(Record(workload, "images", images, "image", tags=tags))
+    layers = "norm1 attn.qkv attn.q attn.k attn.v attn.qk attn.softmax attn.av attn.proj norm2 mlp.fc1 mlp.act mlp.fc2"
+    nodes = ["patch_embed.proj", *(f"blocks.{b}.{layer}" for b in range(6) for layer in layers.split()), "norm", "head"]
+    for mode in ("node_by_node", "free_running"):
+        for dtype in ("float64", "float32"):
+            of = _tags(mode=mode, dtype=dtype, wbits=bits, abits=bits)
+            compared = [images * 65 * (128 if "fc" in node else 64) for node in nodes]
+            spread = 1 if mode == "node_by_node" else 40
+            differ = [
+                (i % 17 == 5) * 3 * spread + (mode == "free_running" and i > 22) * 9 * i if dtype == "float32" else 0
+                for i in range(len(nodes))
+            ]
+            first = next((node for node, d in zip(nodes, differ, strict=True) if d), "")
+            rows.append(Record(workload, "codes_compared", sum(compared), "code", tags=of))
+            rows.append(Record(workload, "codes_mismatched", sum(differ), "code", tags=of))
+            rows.append(Record(workload, "first_diverging_node", first, "", tags=of))
+            for node, c, d in zip(nodes, compared, differ, strict=True):
+                rows.append(Record(workload, "node_codes_compared", c, "code", node=node, tags=of))
+                rows.append(Record(workload, "node_codes_mismatched", d, "code", node=node, tags=of))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def records() -> tuple[Record, ...]:
+    """All that `hwsim reproduce` hands to the report."""
+    rows = [row for name in MODELS for bits in (4, 3, 2) for row in _audit(name, bits)]
+    rows += [row for name in MODELS for row in _costs(name)]
+    rows += _digits("digits_w4a4", 4, 0.9806) + _digits("digits_w2a2", 2, 0.9556)
+    rows += [Record("reproduce", "seconds", s, "s", node=n) for n, s in {"trace": 12.5, "simulate": 40.25}.items()]
+    rows.append(Record("reproduce", "version", "2.13.0", "", node="torch"))
+    return tuple(rows)
+
+
+@pytest.fixture(scope="session")
+def hostile(records: tuple[Record, ...]) -> list[Record]:
+    """The records with workloads, nodes and conventions that look like HTML, Markdown, rich markup and TeX."""
+    evil = '<script>alert(1)</script>|[red]$x^$`*_&amp;"'
+    return [
+        Record(
+            f"{r.workload}{evil}",
+            r.metric,
+            r.value,
+            r.unit,
+            f"{r.node}{evil}" if r.node else "",
+            source=r.source,
+            tags=tuple((k, f"{v}{evil}" if k in ("label", "convention", "claim") else v) for k, v in r.tags),
+        )
+        for r in records
+    ]

@@ -1,0 +1,53 @@
+import subprocess
+import sys
+
+import pytest
+
+import workloads
+from hwsim.errors import HwsimError, UnknownName
+from workloads import datasets, models
+from workloads.bits import Bits
+
+
+def test_every_name_is_found_and_is_its_own():
+    for name in workloads.names():
+        assert workloads.find(name).name == name
+    assert len(set(workloads.names())) == len(workloads.names())
+
+
+def test_any_model_at_any_bits():
+    workload = workloads.find("vit_base_patch16_224_w3a8")
+    assert (workload.model.label, workload.bits, workload.method) == ("ViT-B", Bits(3, 8), "qvit")
+    assert workloads.find("deit_tiny_patch16_224_w32a32").method == "lsq"
+    assert workloads.find("digits_deit_w3a3").dataset is datasets.DIGITS
+
+
+def test_the_suite_of_the_paper():
+    labels = [(w.model.label, w.bits.weights) for w in workloads.QVIT_SUITE]
+    assert labels == [(m, b) for m in ("DeiT-T", "DeiT-S", "DeiT-B", "Swin-T", "Swin-S") for b in (4, 3, 2)]
+    assert all(w.bits.ends == 8 for w in workloads.QVIT_SUITE)
+
+
+def test_quantized_digits_learn_from_the_float_ones():
+    assert workloads.find("digits_float").recipe.teacher == ""
+    for name in ("digits_w4a4", "digits_w2a2"):
+        assert workloads.find(name).recipe.teacher == "digits_float"
+
+
+def test_unknown_names_are_answered_with_the_known_ones():
+    with pytest.raises(UnknownName, match="workload: unknown name, got 'digit_w4a4'; known, nearest first: digits_w4a4, "):
+        workloads.find("digit_w4a4")
+    with pytest.raises(UnknownName, match="model: unknown name, got 'deit_smal'; known, nearest first: deit_"):
+        models.find("deit_smal")
+    with pytest.raises(UnknownName, match="dataset: unknown name, got 'digit'; known, nearest first: digits, imagenet"):
+        datasets.find("digit")
+
+
+def test_workloads_need_no_torch():
+    code = "import sys, workloads; assert not {'torch', 'numpy', 'timm'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_bits_out_of_range_in_a_workload_name():
+    with pytest.raises(HwsimError, match=r"^bits: weights must be 1\.\.8 or 32, got 9; 32 is float$"):
+        workloads.find("deit_tiny_patch16_224_w9a4")

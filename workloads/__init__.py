@@ -1,0 +1,61 @@
+"""Named, frozen workloads, known without torch: `find("digits_w4a4")`, `find("deit_small_patch16_224_w4a4")`.
+
+Every MODEL_wXaY is a workload; the digits ones have a training recipe and a shipped checkpoint. A float workload
+(MODEL_w32a32, digits_float) has the method `lsq`, which then inserts nothing but names for the attention products.
+"""
+
+import re
+
+from hwsim import catalog
+from workloads import datasets, models
+from workloads.bits import Bits
+from workloads.workload import Recipe, Workload
+
+_MODEL_AT_BITS = re.compile(r"(?P<model>.+)_(?P<bits>w\d+a\d+)")
+
+
+def _digits(name: str, bits: Bits, method: str, recipe: Recipe) -> Workload:
+    model = models.find("digits_deit")
+    return Workload(name, model, datasets.DIGITS, bits, method, recipe, f"{name}.safetensors")
+
+
+_SHIPPED = {
+    workload.name: workload
+    for workload in (
+        _digits(
+            "digits_float",
+            Bits(32, 32),
+            "lsq",
+            Recipe(epochs=150, lr=1e-3, weight_decay=0.05, warmup=5, label_smoothing=0.1),
+        ),
+        _digits("digits_w4a4", Bits(4, 4), "qvit", Recipe(epochs=60, lr=5e-4, teacher="digits_float")),
+        _digits("digits_w2a2", Bits(2, 2), "qvit", Recipe(epochs=120, lr=1e-3, teacher="digits_float")),
+    )
+}
+_QVIT_MODELS = (
+    "deit_tiny_patch16_224",
+    "deit_small_patch16_224",
+    "deit_base_patch16_224",
+    "swin_tiny_patch4_window7_224",
+    "swin_small_patch4_window7_224",
+)
+
+
+def names() -> tuple[str, ...]:
+    """The workloads with a name of their own: the digits ones, and the suite of the Q-ViT paper."""
+    return (*_SHIPPED, *(f"{model}_w{b}a{b}" for model in _QVIT_MODELS for b in (4, 3, 2)))
+
+
+def find(name: str) -> Workload:
+    """The workload `name`, one of `names()` or any MODEL_wXaY; raises UnknownName or HwsimError."""
+    if name in _SHIPPED:
+        return _SHIPPED[name]
+    match = _MODEL_AT_BITS.fullmatch(name)
+    if match is None or match["model"] not in models.names():
+        raise catalog.unknown("workload", name, names())
+    bits, model = Bits.parse(match["bits"]), models.find(match["model"])
+    dataset = datasets.DIGITS if model.name == "digits_deit" else datasets.IMAGENET
+    return Workload(name, model, dataset, bits, "lsq" if bits.is_float else "qvit")
+
+
+QVIT_SUITE = tuple(find(f"{model}_w{b}a{b}") for model in _QVIT_MODELS for b in (4, 3, 2))

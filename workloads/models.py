@@ -1,0 +1,68 @@
+"""The models we know: what timm builds, with which changes, and on what images. `overrides` go to timm.create_model."""
+
+from dataclasses import dataclass
+
+from hwsim import catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A float model: our name, timm's, the papers' label, image (C, H, W), classes, and changes to timm's default."""
+
+    name: str
+    timm: str
+    label: str
+    image: tuple[int, int, int] = (3, 224, 224)
+    classes: int = 1000
+    overrides: tuple[tuple[str, int], ...] = ()
+
+
+def _imagenet(name: str, label: str) -> Model:
+    return Model(name, name, label)
+
+
+_DIGITS = Model(
+    name="digits_deit",  # 64 patch tokens and a class token
+    timm="vit_tiny_patch16_224",
+    label="DeiT-digits",
+    image=(1, 32, 32),
+    classes=10,
+    overrides=(
+        ("img_size", 32),
+        ("patch_size", 4),
+        ("in_chans", 1),
+        ("num_classes", 10),
+        ("embed_dim", 48),
+        ("depth", 4),
+        ("num_heads", 3),
+    ),
+)
+_MODELS = {
+    model.name: model
+    for model in (
+        _DIGITS,
+        _imagenet("deit_tiny_patch16_224", "DeiT-T"),
+        _imagenet("deit_small_patch16_224", "DeiT-S"),
+        _imagenet("deit_base_patch16_224", "DeiT-B"),
+        _imagenet("deit_tiny_distilled_patch16_224", "DeiT-T-dist"),
+        _imagenet("deit_small_distilled_patch16_224", "DeiT-S-dist"),
+        _imagenet("deit_base_distilled_patch16_224", "DeiT-B-dist"),
+        _imagenet("vit_tiny_patch16_224", "ViT-T"),
+        _imagenet("vit_small_patch16_224", "ViT-S"),
+        _imagenet("vit_base_patch16_224", "ViT-B"),
+        _imagenet("swin_tiny_patch4_window7_224", "Swin-T"),
+        _imagenet("swin_small_patch4_window7_224", "Swin-S"),
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names of all models."""
+    return tuple(_MODELS)
+
+
+def find(name: str) -> Model:
+    """The model `name`; raises UnknownName with the known names, nearest first."""
+    if name not in _MODELS:
+        raise catalog.unknown("model", name, _MODELS)
+    return _MODELS[name]
