@@ -54,7 +54,7 @@ class Graph:
         return tuple(self.specs[name] for name in node.inputs)
 
     def last_uses(self) -> dict[str, int]:
-        """For each value, the index of the last node that reads it; outputs and unread values stay until the end."""
+        """For each value that a node makes or reads, the index of the last such node; outputs stay until the end."""
         last: dict[str, int] = {}
         for index, node in enumerate(self.nodes):
             for name in (*node.inputs, node.name):
@@ -100,6 +100,10 @@ def build(
     """
     specs: dict[str, TensorSpec] = dict(inputs)
     for key, (array, spec) in constants.items():
+        if key in specs:
+            raise IllegalModel(f"{key}: a value's name must be unique, got it twice; rename one")
+        if spec.batched:
+            raise IllegalModel(f"{key}: a constant has no batch, got {spec}; give it batched=False")
         if array.shape != spec.shape:
             raise IllegalModel(
                 f"{key}: constant must have shape {spec.shape}, got {array.shape}; trace the model again"
@@ -116,7 +120,7 @@ def build(
                 )
         try:
             specs[node.name] = node.op.infer(tuple(specs[operand] for operand in node.inputs))
-        except (HwsimError, ValueError) as error:
+        except (HwsimError, ValueError, IndexError) as error:
             raise IllegalModel(f"{node.name}: {error}") from None
     results = tuple(outputs)
     for result in results:

@@ -8,6 +8,7 @@
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -85,6 +86,12 @@ def need_float(inputs: Specs, what: str) -> None:
     """Raise IllegalModel unless every input is a float: the operator is a float island (mixed form)."""
     for spec in inputs:
         need(spec.quant is None, f"{what} takes floats", spec, "dequantize its input first")
+
+
+def need_axes(axes: Iterable[int], spec: TensorSpec) -> None:
+    """Raise IllegalModel unless every one of `axes` is counted from the front and is an axis of `spec`."""
+    for axis in axes:
+        need(0 <= axis < len(spec.shape), f"an axis is 0..{len(spec.shape) - 1}", axis, "count axes from the front")
 
 
 def bounds(spec: TensorSpec) -> tuple[int, int]:

@@ -8,12 +8,12 @@ the whole), the quantity `metric` has `value` in `unit`; `source` says who says 
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hwsim.errors import BadFile
+from hwsim.files import write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,35 +50,19 @@ def write_records(records: Iterable[Record], path: Path) -> None:
 def read_records(path: Path) -> tuple[Record, ...]:
     """The records in the JSON-lines file `path`; raises BadFile with the line number where a line is not a record."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would cut at U+2028 as well
     except (OSError, UnicodeDecodeError) as error:
         raise BadFile(f"{path}: cannot be read as records, got {error}; write them with `hwsim reproduce`") from None
     return tuple(_record(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip())
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write `text` to `path` by way of a temporary name in the same folder."""
-    write_bytes(text.encode("utf-8"), path)
-
-
-def write_bytes(data: bytes, path: Path) -> None:
-    """Write `data` to `path` by way of a temporary name in the same folder; raises BadFile where that cannot be done."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise BadFile(f"{path}: cannot be written, got {error.strerror or error}; choose another place") from None
-    finally:
-        if temporary.exists():
-            temporary.unlink()
 
 
 def _record(line: str, where: str) -> Record:
     try:
         row = json.loads(line)
         tags = tuple(sorted((str(k), str(v)) for k, v in row.pop("tags", {}).items()))
-        return Record(**row, tags=tags)
-    except (ValueError, TypeError, AttributeError) as error:
+        record = Record(**row, tags=tags)
+        if not isinstance(record.value, float | int | str):
+            raise TypeError(f"the value {record.value!r}")
+        return record
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadFile(f"{where}: is not a record, got {error}; write records with `hwsim reproduce`") from None

@@ -42,9 +42,14 @@ def simulate(
     images = check_feeds(graph, feeds)
     forced = dict(replace or {})
     wanted = dict.fromkeys((*graph.outputs, *keep))
-    for name in (*wanted, *forced):
+    for name in wanted:
         if name not in graph.specs:
             raise unknown("node", name, graph.specs)
+    for name, value in forced.items():
+        spec = graph.specs[graph.node(name).name]
+        shape = (images * spec.shape[0], *spec.shape[1:]) if spec.batched else spec.shape
+        if value.shape != shape:
+            raise HwsimError(f"{name}: a replacement must have shape {shape}, got {value.shape}; give all images")
     starts = range(0, images, chunk)
     workers = min(threads or os.cpu_count() or 1, len(starts))
 
@@ -77,21 +82,33 @@ def check_feeds(graph: Graph, feeds: Mapping[str, Array]) -> int:
         if name not in feeds:
             raise HwsimError(f"{name}: every input of the graph must be fed, got {sorted(feeds)}; add it")
         value = feeds[name]
-        if value.shape[1:] != shape[1:] or value.shape[0] == 0 or value.shape[0] % shape[0]:
+        if value.ndim != len(shape) or value.shape[1:] != shape[1:] or value.shape[0] == 0 or value.shape[0] % shape[0]:
             raise HwsimError(f"{name}: images must have shape (images, *{shape[1:]}), got {value.shape}; resize them")
         if not np.isfinite(value).all():
             raise HwsimError(f"{name}: images must be finite, got NaN or infinity; clean them")
+        _check_codes(name, value, graph.specs[name])
         counts.add(int(value.shape[0]) // shape[0])
     if len(counts) != 1:
         raise HwsimError(f"{graph.name}: inputs must hold equally many images, got {sorted(counts)}; cut the longer")
     return counts.pop()
 
 
+def _check_codes(name: str, value: Array, spec: TensorSpec) -> None:
+    """Raise HwsimError where the fed input is of codes and one is out of its range, or no integer at all."""
+    if spec.quant is None:
+        return
+    low, high = spec.quant.qmin, spec.quant.qmax
+    if value.dtype.kind not in "iu" or value.min() < low or value.max() > high:
+        got = f"{value.dtype} {value.min()}..{value.max()}"
+        raise HwsimError(f"{name}: codes must be integers in {low}..{high}, got {got}; quantize them")
+
+
 def _run(graph: Graph, feeds: Mapping[str, Array], keep: Collection[str], forced: Collection[str]) -> dict[str, Array]:
     """One chunk; values are dropped after their last use."""
     environment: dict[str, Array] = {**graph.constants}
     for name in graph.inputs:
-        environment[name] = np.asarray(feeds[name], dtype=np.float64)
+        quant = graph.specs[name].quant
+        environment[name] = np.asarray(feeds[name], dtype=np.float64 if quant is None else quant.container)
     kept = {name: environment[name] for name in keep if name in environment}
     last = graph.last_uses()
     for index, node in enumerate(graph.nodes):
@@ -115,6 +132,8 @@ def _step(graph: Graph, node: Node, environment: Mapping[str, Array]) -> Array:
 
 
 def _images(value: Array, spec: TensorSpec, start: int, stop: int) -> Array:
+    if not spec.batched:
+        return value
     per_image = spec.shape[0]
     return value[start * per_image : stop * per_image]
 

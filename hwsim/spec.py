@@ -42,7 +42,7 @@ class QuantSpec:
                 f"QuantSpec: as many zero points as scales are needed, got {len(self.zero_point)} for {len(self.scale)}"
             )
         for index, zero in enumerate(self.zero_point):
-            if not self.qmin <= zero <= self.qmax:
+            if not (self.qmin <= zero <= self.qmax and zero == int(zero)):
                 raise ValueError(f"QuantSpec: zero_point must be in {self.qmin}..{self.qmax}, got {zero} at {index}")
 
     @property
@@ -132,7 +132,7 @@ class TensorSpec:
             raise ValueError(f"TensorSpec: sizes must be 1 or more, got {self.shape}")
         axis = None if self.quant is None else self.quant.axis
         if self.quant is not None and axis is not None:
-            if axis >= len(self.shape) or (self.batched and axis == 0):
+            if not 0 <= axis < len(self.shape) or (self.batched and axis == 0):
                 raise ValueError(f"TensorSpec: no channel axis {axis} in shape {self.shape}")
             if len(self.quant.scale) != self.shape[axis]:
                 raise ValueError(
@@ -198,4 +198,4 @@ def narrowest(low: int, high: int) -> np.dtype[Any]:
 
 def signed_bits(low: int, high: int) -> int:
     """Bits of the narrowest two's-complement integer that holds low..high."""
-    return max(low.bit_length() if low >= 0 else (-low - 1).bit_length(), high.bit_length()) + 1
+    return max((value if value >= 0 else ~value).bit_length() for value in (low, high)) + 1

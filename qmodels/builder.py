@@ -7,6 +7,7 @@ from torch import nn
 
 import workloads
 from qmodels import checkpoint as checkpoints
+from qmodels import models
 from qmodels.calibrate import calibrate
 from workloads.workload import Workload
 
@@ -33,3 +34,8 @@ def build(workload: Workload | str, checkpoint: Path | None = None) -> nn.Module
         torch.manual_seed(0)
         model = checkpoints.empty(workload)
         return calibrate(model, torch.randn(2, *workload.model.image)).eval()
+
+
+def skeleton(workload: Workload) -> nn.Module:
+    """The model of `workload` with random weights and every scale 1, in eval mode: right for shapes and costs alone."""
+    return models.quantize(models.create(workload.model.name), workload.bits, workload.method, initialise=False)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import workloads
 from hwsim.errors import BadFile
-from hwsim.record import write_bytes
+from hwsim.files import write_bytes
 from qmodels import (
     models,
     torchvision_shim,  # noqa: F401 - before timm
@@ -128,7 +128,7 @@ def _metadata(data: bytes, path: Path) -> dict[str, str]:
         if length > len(data) - 8:
             raise BadFile(f"{path}: is truncated, header must have {length} bytes, got {len(data) - 8}; {REMEDY}")
         header = json.loads(data[8 : 8 + length])
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
         metadata = dict(header.get("__metadata__", {}))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         raise BadFile(f"{path}: must be a safetensors file, got {data[:4]!r} at its start; {REMEDY}") from None

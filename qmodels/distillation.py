@@ -47,7 +47,16 @@ def similarity(x: Tensor) -> Tensor:
     return product / product.flatten(2).norm(dim=2).clamp(min=1e-12)[..., None, None]
 
 
+def distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Frobenius norm (B, H) of similarity(student) - similarity(teacher), without forming the N x N matrices.
+
+    Both have norm 1, so its square is 2 - 2 <G_s, G_t>, and <x x^T, y y^T> = |x^T y|^2: products of D x D entries.
+    """
+    inner = (student.transpose(-2, -1) @ teacher).square().sum((2, 3))
+    own = [(x.transpose(-2, -1) @ x).flatten(2).norm(dim=2).clamp(min=1e-12) for x in (student, teacher)]
+    return (2 - 2 * inner / (own[0] * own[1])).clamp(min=1e-6).sqrt()
+
+
 def dgd(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
     """The DGD loss of gathered q and k, a scalar."""
-    distances = [(similarity(s) - similarity(t)).flatten(2).norm(dim=2) for s, t in zip(student, teacher, strict=True)]
-    return torch.stack([d.sum(1).mean() for d in distances]).sum()
+    return torch.stack([distance(s, t).sum(1).mean() for s, t in zip(student, teacher, strict=True)]).sum()

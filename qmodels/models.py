@@ -54,8 +54,11 @@ def create(name: str, pretrained: bool = False, **overrides: Any) -> nn.Module:
         ) from error
 
 
-def quantize(model: nn.Module, bits: Bits, method: Method | str) -> nn.Module:
-    """Insert the quantizers of `method` at `bits` into `model`, in place, and return it."""
+def quantize(model: nn.Module, bits: Bits, method: Method | str, *, initialise: bool = True) -> nn.Module:
+    """Insert the quantizers of `method` at `bits` into `model`, in place, and return it.
+
+    `initialise` searches the scales of the weights; without it they are 1, which is enough for shapes and costs.
+    """
     if isinstance(method, str):
         method = catalog.find("qmodels.methods", method, "method")
     ends = _ends(model)
@@ -63,7 +66,7 @@ def quantize(model: nn.Module, bits: Bits, method: Method | str) -> nn.Module:
         if type(module) in (nn.Linear, nn.Conv2d):
             end = name in ends
             w_bits, a_bits = (bits.ends, bits.ends) if end else (bits.weights, bits.activations)
-            _replace(model, name, _quant_layer(module, w_bits, a_bits, method))
+            _replace(model, name, _quant_layer(module, w_bits, a_bits, method, initialise))
     for name, module in list(model.named_modules()):
         if type(module) in (Attention, WindowAttention):
             _replace(model, name, _quant_attention(name, module, bits.activations, method))
@@ -86,12 +89,12 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent), child, module.train(model.training))
 
 
-def _quant_layer(layer: nn.Module, w_bits: int, a_bits: int, method: Method) -> nn.Module:
+def _quant_layer(layer: nn.Module, w_bits: int, a_bits: int, method: Method, initialise: bool) -> nn.Module:
     slot = method.weights
     weights = quantizer.make(
         slot.quantizer, w_bits, signed=slot.signed, axis=0, size=layer.weight.shape[0], batched=False
     )
-    if isinstance(weights, quantizer.Quantizer):
+    if initialise and isinstance(weights, quantizer.Quantizer):
         weights.initialise(layer.weight)
     inputs = quantizer.make(method.inputs.quantizer, a_bits, signed=method.inputs.signed)
     kind = QuantLinear if isinstance(layer, nn.Linear) else QuantConv2d

@@ -195,6 +195,7 @@ def _description(recipe: Recipe, workload: Workload, scores: dict[str, float]) -
     return {
         "bits": str(workload.bits),
         "method": workload.method,
+        "threads": str(torch.get_num_threads()),
         **{field.name: str(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)},
         **{f"{split}_accuracy": f"{value:.6f}" for split, value in scores.items()},
     }

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from hwsim.errors import IllegalModel
 from hwsim.graph import Graph
 from hwsim.op import Array
 from hwsim.simulator import chunks, simulate
-from torch import Tensor, nn
-
 from qmodels.quantizer import Quantizer
 from qmodels.tracing import INPUT, node_name
 

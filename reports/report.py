@@ -14,7 +14,8 @@ import jinja2
 
 from hwsim import catalog
 from hwsim.errors import BadFile
-from hwsim.record import Record, write_records, write_text
+from hwsim.files import write_text
+from hwsim.record import Record, write_records
 from reports import prose
 from reports.plot import Plot
 from reports.style import save

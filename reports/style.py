@@ -14,7 +14,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hwsim.record import write_bytes
+from hwsim.files import write_bytes
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#d5dae0", "#ffffff"
 ON_DARK, ON_LIGHT = "#fffffe", "#101418"  # text on a coloured area: the same in either theme

@@ -35,7 +35,7 @@ class Elementwise:
 
         def amount(row: Work) -> float:
             if quirk and row.role == "layernorm" and row.node == "norm":
-                return self.layernorm * (row.shape[-1] * grid // 2**stages)
+                return self.layernorm * (row.shape[-1] * grid >> stages)
             return weights.get(row.role, 0) * row.elements
 
         return tuple(amount(row) for row in rows)
@@ -43,6 +43,9 @@ class Elementwise:
 
 NONE = Elementwise()
 """Elementwise work is free."""
+
+LAYERNORM = Elementwise(layernorm=1)
+"""1 per element of the model's own LayerNorms, at their true sizes."""
 
 SWIN = Elementwise(layernorm=1, swin_final_norm=True)
 """As in the released Swin code (github.com/microsoft/Swin-Transformer, models/swin_transformer.py, `flops`): 1 per

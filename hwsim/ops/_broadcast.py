@@ -17,7 +17,9 @@ def broadcast_spec(inputs: Specs, what: str) -> TensorSpec:
     need(bool(shape), "shapes must broadcast", f"{a} and {b}", "reshape one")
     for this, other in ((a, b), (b, a)):
         if other.batched and not this.batched:
-            clash = len(this.shape) >= len(other.shape) and this.shape[0] != 1
-            need(not clash, "a constant has no batch: its leading axis must be 1", this, "reshape the other operand")
-    need(not (a.batched and b.batched) or len(a.shape) == len(b.shape), "both have a batch axis", inputs, "reshape one")
+            rank = len(other.shape)
+            fits = len(this.shape) < rank or (len(this.shape) == rank and this.shape[0] == 1)
+            need(fits, "a constant has no batch: its leading axis must be 1", this, "reshape the other operand")
+    aligned = len(a.shape) == len(b.shape) and a.shape[0] == b.shape[0]
+    need(not (a.batched and b.batched) or aligned, "both have a batch axis", f"{a} and {b}", "reshape one")
     return TensorSpec(shape, None, a.batched or b.batched)

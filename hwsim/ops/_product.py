@@ -44,7 +44,7 @@ def product_spec(
     need(
         len(scales) < 2,
         "operands with channels along different axes need a scale matrix",
-        (a, b),
+        f"{a} and {b}",
         "quantize one per tensor",
     )
     common = float(np.prod([s.quant.scale[0] for s in (a, b) if s.quant is not None and s.quant.axis is None]))
@@ -62,7 +62,7 @@ def centred(values: Array, spec: TensorSpec) -> Array:
     assert spec.quant is not None
     low, high = bounds(spec)
     dtype = np.int16 if low >= -(1 << 15) and high < 1 << 15 else np.int32
-    zero = along(spec.quant.zero_point, spec.quant.axis, values.ndim, dtype)
+    zero = along(spec.quant.zero_point, spec.quant.axis, values.ndim, np.int64)  # 2**15 of u16 wraps, and so back
     result: Array = np.subtract(values, zero, dtype=dtype, casting="unsafe")
     return result
 

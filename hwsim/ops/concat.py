@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.op import Action, Array, Op, Specs, need
+from hwsim.op import Action, Array, Op, Specs, need, need_axes
 from hwsim.spec import TensorSpec
 
 
@@ -20,7 +20,9 @@ class Concat(Op):
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """Sizes add up along the axis."""
+        need(len(inputs) > 0, "one input or more is needed", 0, "name one")
         first = inputs[0]
+        need_axes((self.axis,), first)
         batched = any(spec.batched for spec in inputs)
         for spec in inputs:
             rest = [tuple(n for i, n in enumerate(s.shape) if i != self.axis) for s in (first, spec)]
@@ -35,6 +37,8 @@ class Concat(Op):
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """Constants are broadcast along the batch."""
+        if not out.batched:
+            return np.concatenate(values, axis=self.axis)
         batch = max(value.shape[0] for value in values)
         return np.concatenate([np.broadcast_to(v, (batch, *v.shape[1:])) for v in values], axis=self.axis)
 

@@ -25,11 +25,23 @@ class Conv2d(Op):
     def infer(self, inputs: Specs) -> TensorSpec:
         """Output height is (H + 2 pad - KH) // stride + 1, width likewise."""
         x, weight = inputs
-        need(len(x.shape) == 4 and len(weight.shape) == 4, "an image and a kernel have 4 axes", inputs, "reshape")
+        need(
+            len(x.shape) == 4 and len(weight.shape) == 4,
+            "an image and a kernel have 4 axes",
+            f"{x} and {weight}",
+            "reshape",
+        )
         channels = weight.shape[1] * self.groups
         need(x.shape[1] == channels, f"the image must have {channels} channels", x, "check the layer")
+        legal = min(self.stride) > 0 and min(self.padding) >= 0 and self.groups > 0
+        need(legal and weight.shape[0] % self.groups == 0, "groups must divide the channels", self, "check the layer")
         height, width = self._size(x.shape[2:], weight.shape[2:])
-        need(height > 0 and width > 0, "the kernel must fit the padded image", inputs, "enlarge the image or padding")
+        need(
+            height > 0 and width > 0,
+            "the kernel must fit the padded image",
+            f"{x} and {weight}",
+            "enlarge the image or padding",
+        )
         depth = weight.shape[1] * weight.shape[2] * weight.shape[3]
         return product_spec(x, weight, depth, (x.shape[0], weight.shape[0], height, width), {}, {0: 1})
 
@@ -46,7 +58,11 @@ class Conv2d(Op):
         batch, height, width = windows.shape[:3]
         rows = windows.reshape(batch * height * width, self.groups, -1).transpose(1, 0, 2)
         columns = kernel.reshape(self.groups, kernel.shape[0] // self.groups, -1).transpose(0, 2, 1)
-        acc = integer_product(rows, columns) if integer else np.matmul(rows, columns)
+        if integer:
+            acc = integer_product(rows, columns)
+        else:  # one product per image and group, because BLAS may sum in another order for more rows
+            acc = np.matmul(rows.reshape(self.groups, batch, height * width, -1), columns[:, np.newaxis])
+            acc = acc.reshape(self.groups, batch * height * width, -1)
         flat = acc.transpose(0, 2, 1).reshape(kernel.shape[0], batch, height, width)
         return np.ascontiguousarray(flat.transpose(1, 0, 2, 3))
 

@@ -22,6 +22,7 @@ class Linear(Op):
         """(..., K) and (N, K) give (..., N); int accumulator, or float where an operand is float."""
         x, weight = inputs
         need(len(weight.shape) == 2 and not weight.batched, "a weight is a constant (N, K)", weight, "use matmul")
+        need(len(x.shape) > x.batched, "features need an axis of their own", x, "reshape it")
         need(x.shape[-1] == weight.shape[1], f"inputs must have {weight.shape[1]} features", x, "check the layer")
         last = len(x.shape) - 1
         return product_spec(
@@ -32,7 +33,9 @@ class Linear(Op):
         """Rows of x against rows of weight."""
         x, weight = values
         if out.quant is None:
-            return np.asarray(np.matmul(real(x, inputs[0]), real(weight, inputs[1]).T))
+            rows = real(x, inputs[0])  # one product per image, because BLAS may sum in another order for more rows
+            rows = rows.reshape(-1, inputs[0].shape[0], x.shape[-1]) if x.ndim == 2 else rows
+            return np.asarray(np.matmul(rows, real(weight, inputs[1]).T)).reshape(*x.shape[:-1], weight.shape[0])
         rows = centred(x, inputs[0]).reshape(1, -1, x.shape[-1])
         columns = centred(weight, inputs[1]).T[np.newaxis]
         return integer_product(rows, columns).reshape(*x.shape[:-1], weight.shape[0])

@@ -24,9 +24,17 @@ class MatMul(Op):
         a, b = inputs
         rank = len(a.shape)
         need(
-            rank == len(b.shape) >= 2 and a.shape[:-2] == b.shape[:-2], "leading axes must agree", (a, b), "reshape one"
+            rank == len(b.shape) >= 2 and a.shape[:-2] == b.shape[:-2],
+            "leading axes must agree",
+            f"{a} and {b}",
+            "reshape one",
         )
         need(a.shape[-1] == b.shape[-2], f"the summed axes must agree, {a.shape[-1]} here", b, "transpose one")
+        need(
+            not (a.batched or b.batched) or rank > 2, "the batch must be a leading axis", f"{a} and {b}", "reshape one"
+        )
+        lone = a.batched == b.batched or a.shape[0] == 1
+        need(lone, "a constant has no batch: its leading axis must be 1", f"{a} and {b}", "reshape the other operand")
         leading = {i: i for i in range(rank - 2)}
         return product_spec(
             a,
@@ -42,9 +50,10 @@ class MatMul(Op):
         a, b = values
         if out.quant is None:
             return np.asarray(np.matmul(real(a, inputs[0]), real(b, inputs[1])))
-        left = centred(a, inputs[0]).reshape(-1, *a.shape[-2:])
-        right = centred(b, inputs[1]).reshape(-1, *b.shape[-2:])
-        return integer_product(left, right).reshape(*a.shape[:-1], b.shape[-1])
+        leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])  # a constant serves every image
+        left = np.broadcast_to(centred(a, inputs[0]), (*leading, *a.shape[-2:])).reshape(-1, *a.shape[-2:])
+        right = np.broadcast_to(centred(b, inputs[1]), (*leading, *b.shape[-2:])).reshape(-1, *b.shape[-2:])
+        return integer_product(left, right).reshape(*leading, a.shape[-2], b.shape[-1])
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """MACs and zero-point corrections."""

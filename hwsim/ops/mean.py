@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.op import Action, Array, Op, Specs, need, need_float
+from hwsim.op import Action, Array, Op, Specs, need, need_axes, need_float
 from hwsim.spec import FLOAT_BITS, TensorSpec
 
 
@@ -24,6 +24,7 @@ class Mean(Op):
         """The other axes."""
         need_float(inputs, "mean")
         (x,) = inputs
+        need_axes(self.axes, x)
         need(not (x.batched and 0 in self.axes), "the batch is not averaged", self.axes, "choose other axes")
         sizes = (
             (1,) if i in self.axes and self.keep else () if i in self.axes else (n,) for i, n in enumerate(x.shape)

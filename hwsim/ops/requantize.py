@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwsim.kernels.requantize import ROUNDINGS, requantize
-from hwsim.op import Action, Array, Op, Specs, need
-from hwsim.spec import QuantSpec, TensorSpec
+from hwsim.op import Action, Array, Op, Specs, need, need_axes
+from hwsim.spec import QuantSpec, TensorSpec, describe
 
 MULTIPLIER_BITS = 31
 
@@ -45,6 +45,12 @@ class Requantize(Op):
         """The accumulator's shape with the meaning of `spec`."""
         (acc,) = inputs
         need(acc.quant is not None, "requantize takes integers", acc, "quantize floats instead")
+        assert acc.quant is not None
+        need(not any(acc.quant.zero_point), "an accumulator has zero_point 0", acc, "centre it before")
+        need(acc.quant.qmax < 1 << 31, "an accumulator is a signed integer of 32 bits", acc, "make it signed")
+        need(self.spec.axis is None, "requantized codes have one scale", describe(self.spec), "give it per tensor")
+        need_axes(() if self.axis is None else (self.axis,), acc)
+        need(not acc.batched or self.axis != 0, "the batch has no channels", self.axis, "choose another axis")
         channels = 1 if self.axis is None else acc.shape[self.axis]
         need(len(self.multiplier) == channels, f"{channels} multipliers are needed", len(self.multiplier), "check axis")
         return TensorSpec(acc.shape, self.spec, acc.batched)
@@ -52,7 +58,6 @@ class Requantize(Op):
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S4 with a 64-bit product."""
         (acc,) = values
-        need(self.spec.axis is None, "requantized codes have one scale", self.spec, "give it per tensor")
         axis = self.axis
         outer = 1 if axis is None else math.prod(acc.shape[:axis])
         channels = 1 if axis is None else acc.shape[axis]
@@ -89,5 +94,7 @@ def dyadic(ratio: float, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
     while shift > 62 and multiplier % 2 == 0:
         multiplier, shift = multiplier >> 1, shift - 1
     if not 1 <= shift <= 62:
-        raise ValueError(f"dyadic: the ratio must be within 2**-31..2**30, got {ratio}; rescale one side")
+        raise ValueError(
+            f"dyadic: the ratio must be within 2**{bits - 63}..2**{bits - 1}, got {ratio}; rescale one side"
+        )
     return multiplier, shift

@@ -30,7 +30,7 @@ class Reshape(Op):
                 if size == x.shape[quant.axis] and math.prod(self.shape[i + 1 :]) == inner
             ]
             need(bool(axes), "per-channel codes must keep their channel axis", self.shape, "quantize per tensor")
-            quant = quant.moved_to(axes[0])
+            quant = quant.moved_to(axes[-1])  # the last of several: a single channel may not pass for the batch
         return TensorSpec(self.shape, quant, x.batched)
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:

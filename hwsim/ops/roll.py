@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.op import Action, Array, Op, Specs, need
+from hwsim.op import Action, Array, Op, Specs, need, need_axes
 from hwsim.spec import TensorSpec
 
 
@@ -21,6 +21,8 @@ class Roll(Op):
     def infer(self, inputs: Specs) -> TensorSpec:
         """Nothing changes but the order."""
         (x,) = inputs
+        need_axes(self.axes, x)
+        need(len(self.shifts) == len(self.axes), "one shift per axis", self.shifts, "give as many")
         need(not (x.batched and 0 in self.axes), "the batch is not rolled", self.axes, "choose other axes")
         need(x.quant is None or x.quant.axis not in self.axes, "channels are not rolled", x, "quantize per tensor")
         return x

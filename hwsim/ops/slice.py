@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from hwsim.op import Action, Array, Op, Specs, need
+from hwsim.op import Action, Array, Op, Specs, need, need_axes
 from hwsim.spec import TensorSpec
 
 
@@ -23,6 +23,7 @@ class Slice(Op):
     def infer(self, inputs: Specs) -> TensorSpec:
         """The kept elements; codes keep their meaning, channel by channel."""
         (x,) = inputs
+        need_axes((self.axis,), x)
         need(not (x.batched and self.axis == 0), "the batch is not sliced", self.axis, "slice another axis")
         size = len(range(self.start, self.stop, self.step))
         inside = 0 <= self.start < self.stop <= x.shape[self.axis]

@@ -22,7 +22,7 @@ class LsqPlus(Quantizer):
         if signed:
             raise ValueError("lsq_plus: codes are unsigned, got signed=True; the zero point places them, or use lsq")
         super().__init__(bits, 0, 2**bits - 1, axis=axis, size=size, batched=batched)
-        self.zero_point = nn.Parameter(torch.zeros(size))
+        self.zero_point = nn.Parameter(torch.full((size,), float(2 ** (bits - 1))))  # until initialised: mid-range
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` on the grid, same shape."""

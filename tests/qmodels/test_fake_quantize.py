@@ -47,7 +47,9 @@ def test_gradients_equal_torch_learnable(factor):
     upstream = torch.randn_like(x)
     leaves = [t.clone().requires_grad_() for t in (x, scale, zero_point)]
     fake_quantize(*leaves, 0, 15, None, factor).backward(upstream)
-    theirs = torch._fake_quantize_learnable_per_tensor_affine(*(t.requires_grad_() for t in (x, scale, zero_point)), 0, 15, factor)
+    theirs = torch._fake_quantize_learnable_per_tensor_affine(
+        *(t.requires_grad_() for t in (x, scale, zero_point)), 0, 15, factor
+    )
     theirs.backward(upstream)
     for ours, other in zip(leaves, (x, scale, zero_point), strict=True):
         torch.testing.assert_close(ours.grad, other.grad, rtol=1e-4, atol=1e-5)

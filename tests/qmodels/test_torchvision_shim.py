@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from qmodels import torchvision_shim
 
 
@@ -24,9 +26,5 @@ def test_another_runtime_error_is_not_swallowed(monkeypatch):
         raise RuntimeError("something else")
 
     monkeypatch.setattr(torchvision_shim.importlib, "import_module", broken)
-    try:
+    with pytest.raises(RuntimeError, match="something else"):
         torchvision_shim._load()
-    except RuntimeError as error:
-        assert str(error) == "something else"
-    else:
-        raise AssertionError("not raised")

@@ -30,5 +30,5 @@ def test_out_of_range(value):
 
 @pytest.mark.parametrize("text", ["", "w4", "4a4", "w4a4x", "w-4a4"])
 def test_not_bits(text):
-    with pytest.raises(HwsimError, match="^bits: must read like w4a4, got"):
+    with pytest.raises(HwsimError, match=r"^bits: must read like w4a4, got"):
         Bits.parse(text)

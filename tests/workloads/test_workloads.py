@@ -35,7 +35,9 @@ def test_quantized_digits_learn_from_the_float_ones():
 
 
 def test_unknown_names_are_answered_with_the_known_ones():
-    with pytest.raises(UnknownName, match="workload: unknown name, got 'digit_w4a4'; known, nearest first: digits_w4a4, "):
+    with pytest.raises(
+        UnknownName, match="workload: unknown name, got 'digit_w4a4'; known, nearest first: digits_w4a4, "
+    ):
         workloads.find("digit_w4a4")
     with pytest.raises(UnknownName, match="model: unknown name, got 'deit_smal'; known, nearest first: deit_"):
         models.find("deit_smal")

@@ -4,8 +4,9 @@ entry = total in G, rounded half up to `decimals`; speedup = entry at full preci
 Full precision: MACs without attention products. Quantized: `bireal_ladder` with the ends at full precision, and either
   R1b (default): attention products at their own bits, elementwise work at full cost, or
   R1a: attention products at 8 bit, `attention_bits=8`, and no elementwise work, `elementwise=NONE`.
-Status: inferred. The paper states no rule, its table could not be obtained; that a ratio is one of rounded entries is the
-same group's habit in Q-DETR. Meant for the distilled DeiT, which the released code builds.
+Source: none printed. The paper states no rule and its table could not be obtained; that ratios are of rounded entries is
+the same group's habit in Q-DETR (arXiv 2304.00253). Status: inferred. Meant for the distilled DeiT, which the released
+code builds.
 
 DeiT-S, distilled: 4.2628 G prints 4.3; R1a 0.6744 G and R1b 0.6609 G both print 0.7 at 4 bits: 4.3/0.7 = 6.142857x,
 for the abstract's 6.14x. At 2 bits R1b gives 0.2329 G, 4.3/0.2 = 21.5x; R1a on DeiT-B gives 16.9/0.8 = 21.125x.

@@ -1,0 +1,106 @@
+"""Tensors on disk: safetensors with a format, text metadata and a digest; .npy and .npz for plain arrays. Never pickle.
+
+A digest over the tensors is stored, because safetensors itself notices a cut file but not a flipped bit.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from hwsim.errors import BadFile
+from hwsim.files import write_bytes
+from hwsim.op import Array
+
+
+def write_tensors(tensors: Mapping[str, Array], metadata: Mapping[str, str], form: str, path: Path) -> None:
+    """Write `tensors` and `metadata` as a file of the format `form`, whole or not at all."""
+    arrays = {name: np.array(tensor, order="C", copy=None) for name, tensor in tensors.items()}
+    text = {**metadata, "format": form, "sha256": digest(arrays)}
+    write_bytes(safetensors.numpy.save(arrays, metadata=dict(sorted(text.items()))), path)
+
+
+def read_tensors(path: Path, form: str, remedy: str) -> tuple[dict[str, Array], dict[str, str]]:
+    """Tensors and metadata of a file that `write_tensors` wrote in the format `form`.
+
+    Raises BadFile, ending in the `remedy`, where the file is missing, cut, no safetensors, of another format, damaged,
+    or holds a number that is not finite.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = "nothing" if isinstance(error, FileNotFoundError) else error.strerror
+        raise BadFile(f"{path}: must be a file of format {form}, got {reason}; {remedy}") from None
+    metadata = _metadata(data, path, remedy)
+    if metadata.get("format") != form:
+        raise BadFile(f"{path}: must be a file of format {form}, got {metadata.get('format', 'no format')}; {remedy}")
+    try:
+        tensors = safetensors.numpy.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise BadFile(f"{path}: is a damaged safetensors file, got {error}; {remedy}") from None
+    for name, tensor in sorted(tensors.items()):
+        bad = np.argwhere(~np.isfinite(tensor))
+        if len(bad):
+            where = [int(i) for i in bad[0]]
+            raise BadFile(f"{path}: values must be finite, got {tensor[tuple(where)]} in {name} at {where}; {remedy}")
+    if digest(tensors) != metadata.get("sha256"):
+        wanted, got = metadata.get("sha256", "none")[:12], digest(tensors)[:12]
+        raise BadFile(f"{path}: tensors must have sha256 {wanted}, got {got}; {remedy}")
+    return tensors, metadata
+
+
+def digest(tensors: Mapping[str, Array]) -> str:
+    """SHA-256 over name, type, shape and bytes of each tensor, sorted by name, in hexadecimal."""
+    state = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        state.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
+        state.update(tensor.tobytes())
+    return state.hexdigest()
+
+
+def read_array(path: Path) -> Array:
+    """The array in a .npy file; raises BadFile where it is not one, or holds Python objects."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadFile(f"{path}: must be a .npy file of numbers, got {reason}; write it by numpy.save") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise BadFile(f"{path}: must be a .npy file of numbers, got another kind; write one array by numpy.save")
+    return array
+
+
+def write_arrays(arrays: Mapping[str, Array], path: Path) -> None:
+    """Write `arrays` as a .npz file, whole or not at all."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            entry = io.BytesIO()
+            np.save(entry, array, allow_pickle=False)
+            archive.writestr(f"{name}.npy", entry.getvalue())
+    write_bytes(buffer.getvalue(), path)
+
+
+def _metadata(data: bytes, path: Path, remedy: str) -> dict[str, str]:
+    """The metadata in a safetensors header: 8 bytes of length, JSON, then the tensors' bytes; tells cut from foreign."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        if len(data) < 9 or data[8:9] != b"{":
+            raise ValueError
+        if length > len(data) - 8:
+            raise BadFile(f"{path}: is truncated, header must have {length} bytes, got {len(data) - 8}; {remedy}")
+        header = json.loads(data[8 : 8 + length])
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        size = max((int(end) for end in ends), default=0)
+        metadata = {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        raise BadFile(f"{path}: must be a safetensors file, got {data[:4]!r} at its start; {remedy}") from None
+    if len(data) - 8 - length < size:
+        raise BadFile(f"{path}: is truncated, tensors must have {size} bytes, got {len(data) - 8 - length}; {remedy}")
+    return metadata

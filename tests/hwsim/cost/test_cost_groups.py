@@ -1,0 +1,60 @@
+import pytest
+
+from hwsim.cost.groups import group_of, role_of
+from hwsim.op import Op
+from hwsim.ops.add import Add
+from hwsim.ops.conv2d import Conv2d
+from hwsim.ops.gelu import Gelu
+from hwsim.ops.layernorm import LayerNorm
+from hwsim.ops.linear import Linear
+from hwsim.ops.matmul import MatMul
+from hwsim.ops.reshape import Reshape
+from hwsim.spec import TensorSpec
+
+TOKENS = TensorSpec((1, 5, 6))
+LOGITS = TensorSpec((1, 7))
+CONSTANT = TensorSpec((1, 5, 6), batched=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "op", "group"),
+    [
+        ("patch_embed.proj", Conv2d(), "patch_embed"),
+        ("blocks.0.attn.qkv", Linear(), "qkv"),
+        ("blocks.0.attn.qk", MatMul(), "qk"),
+        ("layers.2.blocks.5.attn.av", MatMul(), "av"),
+        ("blocks.11.attn.proj", Linear(), "proj"),
+        ("layers.0.blocks.1.mlp.fc1", Linear(), "fc1"),
+        ("blocks.3.mlp.fc2", Linear(), "fc2"),
+        ("layers.1.downsample.reduction", Linear(), "downsample"),
+        ("head", Linear(), "head"),
+        ("head_dist", Linear(), "head"),
+        ("head.fc", Linear(), "head"),
+        ("fc", Linear(), "head"),
+        ("blocks.0.attn.matmul", MatMul(), "other"),
+        ("stem.conv1", Conv2d(), "other"),
+        ("layers.1.downsample.norm", LayerNorm(), "elementwise"),
+        ("blocks.0.attn.proj.bias", Add(), "elementwise"),
+        ("blocks.0.mlp.act.gelu", Gelu(), "elementwise"),
+    ],
+)
+def test_groups(name: str, op: Op, group: str) -> None:
+    assert group_of(name, op) == group
+
+
+@pytest.mark.parametrize(
+    ("name", "op", "inputs", "role"),
+    [
+        ("head", Linear(), (LOGITS, CONSTANT), "product"),
+        ("blocks.0.norm1", LayerNorm(), (TOKENS,), "layernorm"),
+        ("blocks.0.attn.k_norm", LayerNorm(), (TOKENS,), "qk_norm"),
+        ("head.bias", Add(), (LOGITS, CONSTANT), "bias"),
+        ("blocks.0.add_1", Add(), (TOKENS, TOKENS), "residual"),
+        ("add", Add(), (TOKENS, CONSTANT), "add"),  # position embedding
+        ("add_1", Add(), (LOGITS, LOGITS), "add"),  # sum of two heads
+        ("blocks.0.attn.reshape", Reshape((1, 30)), (TOKENS,), "view"),
+        ("blocks.0.mlp.act.gelu", Gelu(), (TOKENS,), "gelu"),
+    ],
+)
+def test_roles(name: str, op: Op, inputs: tuple[TensorSpec, ...], role: str) -> None:
+    assert role_of(name, op, inputs) == role

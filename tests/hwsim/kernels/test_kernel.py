@@ -1,0 +1,78 @@
+"""Contract of the kernels: compiled and plain functions agree, and each is covered here."""
+
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+
+import hwsim.kernels
+from hwsim.kernels.kernel import kernel
+
+
+def _kernels():
+    for module in pkgutil.iter_modules(hwsim.kernels.__path__):
+        members = vars(importlib.import_module(f"hwsim.kernels.{module.name}"))
+        for name, plain in members.items():
+            if name.startswith("_") and not name.startswith("__") and callable(plain) and name[1:] in members:
+                yield f"{module.name}.{name[1:]}", members[name[1:]], plain
+
+
+KERNELS = {name: (compiled, plain) for name, compiled, plain in _kernels()}
+
+
+def _floats(*shape):
+    return np.random.default_rng(sum(shape)).normal(0, 3, shape)
+
+
+def _integers(low, high, shape, dtype):
+    return np.random.default_rng(5).integers(low, high, shape).astype(dtype)
+
+
+def _requantize(rounding):
+    acc = _integers(-(2**31), 2**31, (2, 3, 5), np.int32)
+    shift = np.array([1, 31, 62], np.int64)
+    return (acc, np.array([1, 2**30, 2**31 - 1], np.int64), shift, -3, -128, 127, rounding), ((2, 3, 5), np.int8)
+
+
+CALLS = {
+    "gemm.gemm": [
+        ((_integers(-255, 256, (g, m, k), np.int32), _integers(-128, 128, (1, k, 3), np.int16)), ((g, m, 3), np.int32))
+        for g, m, k in ((1, 1, 1), (2, 4, 5), (3, 7, 2), (0, 2, 2), (1, 5, 0))
+    ],
+    "requantize.quantize": [
+        (
+            (_floats(2, 3, 4), np.array([0.1, 0.5, 2.0]), np.array([0, 7, 15], np.int64), 0, 15),
+            ((2, 3, 4), np.uint8),
+        )
+    ],
+    "requantize.requantize": [_requantize(mode) for mode in range(4)],
+    "elementwise.layernorm": [((_floats(3, 7), _floats(7), _floats(7), 1e-5), ((3, 7), np.float64))],
+    "elementwise.softmax": [((_floats(3, 7),), ((3, 7), np.float64))],
+    "elementwise.gelu": [((_floats(9),), ((9,), np.float64))],
+}
+
+
+def test_every_kernel_is_called_here():
+    assert set(KERNELS) == set(CALLS)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_compiled_equals_plain(name):
+    compiled, plain = KERNELS[name]
+    assert getattr(compiled, "py_func", plain) is plain
+    for arguments, (shape, dtype) in CALLS[name]:
+        outs = [np.zeros(shape, dtype) for _ in range(2)]
+        results = [call(*arguments, out) for call, out in zip((compiled, plain), outs, strict=True)]
+        assert results[0] == results[1]
+        if dtype is np.float64:  # exp and erf may differ in the last place from one library to the next
+            np.testing.assert_allclose(*outs, rtol=1e-15, atol=1e-16)
+        else:
+            np.testing.assert_array_equal(*outs)
+
+
+def test_compile_options():
+    options = getattr(kernel(_floats), "targetoptions", {"nogil": True, "error_model": "numpy"})
+    assert options["nogil"]
+    assert options["error_model"] == "numpy"
+    assert not options.get("fastmath")

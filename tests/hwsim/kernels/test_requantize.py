@@ -1,0 +1,126 @@
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hwsim.kernels.requantize import ROUNDINGS, quantize, requantize
+
+INT32 = st.integers(-(2**31), 2**31 - 1) | st.sampled_from((-(2**31), 2**31 - 1, -1, 0, 1))
+MULTIPLIER = st.integers(1, 2**31 - 1) | st.sampled_from([1, 2**31 - 1, 2**30, 2**16])
+LIMIT = 2**62
+
+
+def expected(acc, multiplier, shift, rounding):
+    """S4 before clamping, in unbounded integers."""
+    exact = Fraction(acc * multiplier, 2**shift)
+    if rounding == "half_even":
+        return round(exact)
+    if rounding == "floor":
+        return floor(exact)
+    nudge = (2**30 if acc >= 0 else -(2**30)) if rounding == "double_round" and shift > 31 else 0  # TOSA apply_scale_32
+    return floor(exact + Fraction(1, 2) + Fraction(nudge, 2**shift))
+
+
+def gemmlowp(acc, multiplier, shift):
+    """SaturatingRoundingDoublingHighMul, then RoundingDivideByPOT: rounds half away from zero, twice."""
+    product = acc * multiplier
+    nudged = product + (2**30 if product >= 0 else 1 - 2**30)
+    high = abs(nudged) // 2**31 * (1 if nudged >= 0 else -1)  # C++ division truncates
+    exponent = shift - 31
+    remainder = high & (2**exponent - 1)
+    threshold = (2**exponent - 1 >> 1) + (high < 0)
+    return (high >> exponent) + (remainder > threshold)
+
+
+def run(acc, multiplier, shift, rounding, zero_point=0, qmin=-LIMIT, qmax=LIMIT):
+    acc = np.atleast_1d(np.array(acc, np.int32))
+    out = np.empty((1, 1, acc.size), np.int64)
+    mode = ROUNDINGS.index(rounding)
+    one = (np.array([multiplier], np.int64), np.array([shift], np.int64))
+    requantize(acc.reshape(1, 1, -1), *one, zero_point, qmin, qmax, mode, out)
+    return out.ravel().tolist()
+
+
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@given(acc=INT32, multiplier=MULTIPLIER, shift=st.integers(1, 62))
+@example(acc=-(2**31), multiplier=2**31 - 1, shift=62)
+@example(acc=2**31 - 1, multiplier=2**31 - 1, shift=62)
+@example(acc=-(2**31), multiplier=2**31 - 1, shift=1)
+def test_rounds_as_fractions_do(rounding, acc, multiplier, shift):
+    assert run(acc, multiplier, shift, rounding) == [expected(acc, multiplier, shift, rounding)]
+
+
+@given(acc=st.integers(-(2**20), 2**20), exponent=st.integers(0, 30), shift=st.integers(1, 62))
+def test_ties(acc, exponent, shift):
+    """Powers of two as multipliers, where exact halves are common."""
+    for rounding in ROUNDINGS:
+        assert run(acc, 2**exponent, shift, rounding) == [expected(acc, 2**exponent, shift, rounding)]
+
+
+@given(acc=INT32, multiplier=MULTIPLIER | st.just(2**30), shift=st.integers(31, 62))
+@example(acc=-2, multiplier=2**30, shift=32)
+def test_double_round_is_gemmlowp(acc, multiplier, shift):
+    assert run(acc, multiplier, shift, "double_round") == [gemmlowp(acc, multiplier, shift)]
+
+
+HALF, QUARTER = (2**30, 31), (2**30, 32)
+
+
+@pytest.mark.parametrize(
+    ("factor", "rounding", "accumulators", "codes"),
+    [  # worked by hand and run in ONNX, TOSA's reference model and gemmlowp
+        (HALF, "half_even", (-5, -3, -1, 1, 3, 5), (-2, -2, 0, 0, 2, 2)),
+        (HALF, "half_up", (-5, -3, -1, 1, 3, 5), (-2, -1, 0, 1, 2, 3)),
+        (QUARTER, "half_even", (-6, -2, -1, 1, 2, 3, 6, 10), (-2, 0, 0, 0, 0, 1, 2, 2)),
+        (QUARTER, "half_up", (-6, -2, -1, 1, 2, 3, 6, 10), (-1, 0, 0, 0, 1, 1, 2, 3)),
+        (QUARTER, "double_round", (-6, -2, -1, 1, 2, 3, 6, 10), (-2, -1, 0, 1, 1, 1, 2, 3)),
+        (QUARTER, "floor", (-6, -2, -1, 1, 2, 3, 6, 10), (-2, -1, -1, 0, 0, 0, 1, 2)),
+    ],
+)
+def test_worked_tables(factor, rounding, accumulators, codes):
+    assert run(accumulators, *factor, rounding) == list(codes)
+
+
+@given(acc=INT32, zero_point=st.integers(-128, 127))
+def test_zero_point_then_clamp(acc, zero_point):
+    wanted = min(max(expected(acc, 2**30, 40, "half_even") + zero_point, -128), 127)
+    assert run(acc, 2**30, 40, "half_even", zero_point, -128, 127) == [wanted]
+
+
+def test_one_multiplier_per_channel():
+    acc = np.arange(-12, 12, dtype=np.int32).reshape(2, 3, 4)
+    multiplier, shift = np.array([1, 3, 5], np.int64), np.array([1, 2, 3], np.int64)
+    out = np.empty((2, 3, 4), np.int8)
+    requantize(acc, multiplier, shift, 1, -128, 127, 0, out)
+    for (i, c, j), code in np.ndenumerate(out):
+        assert code == round(Fraction(int(acc[i, c, j] * multiplier[c]), 2 ** int(shift[c]))) + 1
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    x=st.lists(FINITE, min_size=1, max_size=6), scale=st.floats(2.3e-308, 1e300), bits=st.integers(1, 8), data=st.data()
+)
+def test_quantize_is_s2_of_the_rounded_quotient(x, scale, bits, data):
+    """The quotient is rounded once to float64, as in torch and ONNX; then half to even, in exact arithmetic."""
+    qmax = 2**bits - 1
+    zero = data.draw(st.integers(0, qmax))
+    out = np.empty((1, 1, len(x)), np.uint8)
+    ok = quantize(np.array(x).reshape(1, 1, -1), np.array([scale]), np.array([zero], np.int64), 0, qmax, out)
+    assert ok
+    for value, code in zip(x, out.ravel().tolist(), strict=True):
+        quotient = Fraction(value) / Fraction(scale)
+        quotient = Fraction(float(quotient)) if abs(quotient) < 2**60 else quotient
+        assert code == min(max(round(quotient) + zero, 0), qmax)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 5])
+def test_quantize_reports_what_is_not_finite(bad, place):
+    x = np.zeros((2, 1, 3))
+    x.reshape(-1)[place] = bad
+    assert not quantize(x, np.ones(1), np.zeros(1, np.int64), 0, 15, np.empty((2, 1, 3), np.uint8))

@@ -1,0 +1,196 @@
+"""The command line: what it prints, what it writes, and one clear line for bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwsim.cli import run
+from hwsim.record import Record, read_records, write_records
+
+SHIPPED = Path(__file__).parents[2] / "qmodels" / "checkpoints"
+VERBS = ("reproduce", "cost", "claims", "train", "verify", "trace", "simulate", "report", "doctor", "list")
+
+
+def fails(capsys, *arguments):
+    """The one line that a command with bad input prints on stderr, with exit code 2."""
+    code = run([str(argument) for argument in arguments])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert code == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0].removeprefix("error: ")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb, capsys):
+    assert run([verb, "--help"]) == 0
+    assert f"Example: hwsim {verb}" in capsys.readouterr().out
+
+
+def test_help_is_light():
+    code = "import sys; from hwsim.cli import run; run(['--help']); print(sorted(m for m in "
+    code += "('torch', 'numba', 'matplotlib', 'timm', 'numpy') if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["cost", "deit_tny_patch16_224"],
+            "model: unknown name, got 'deit_tny_patch16_224'; known, nearest first: deit_tiny",
+        ),
+        (
+            ["cost", "digits_deit", "--convention", "bitops"],
+            "convention: unknown name, got 'bitops'; known, nearest first: bitops_wa,",
+        ),
+        (["cost", "digits_deit", "--wbits", "9"], "bits: weights must be 1..8 or 32, got 9; "),
+        (["cost", "digits_deit", "--abits", "0"], "bits: activations must be 1..8 or 32, got 0; "),
+        (["cost", "digits_deit", "--wbits", "four"], "Invalid value for '--wbits': "),
+        (["cost"], "Missing argument 'MODEL'"),
+        (["cost", "digits_deit", "--frobnicate"], "No such option: --frobnicate"),
+        (["costs", "digits_deit"], "No such command 'costs'"),
+        (
+            ["train", "--workload", "digits_w4a5", "--out", "x"],
+            "workload: unknown name, got 'digits_w4a5'; known, nearest first: digits_w4a4",
+        ),
+        (["list", "modles"], "list: unknown name, got 'modles'; known, nearest first: models"),
+        (["reproduce", "qvit", "--out", "x"], "suite: unknown name, got 'qvit'; known, nearest first: q-vit"),
+    ],
+)
+def test_bad_words_get_one_line(arguments, message, capsys):
+    assert fails(capsys, *arguments).startswith(message)
+
+
+def test_an_unwritable_folder_is_told_before_any_work(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert "where a folder is needed" in fails(capsys, "reproduce", "--out", tmp_path / "file")
+    assert "which is no folder" in fails(capsys, "reproduce", "--out", tmp_path / "file" / "deeper")
+    assert "which is no folder" in fails(
+        capsys, "train", "--workload", "digits_w4a4", "--out", tmp_path / "file" / "x.safetensors"
+    )
+
+
+def damaged(tmp_path, how):
+    data = bytearray((SHIPPED / "digits_w4a4.safetensors").read_bytes())
+    if how == "cut":
+        data = data[: len(data) // 2]
+    if how == "flipped":
+        data[-1000] ^= 1
+    if how == "text":
+        data = bytearray(b"not a checkpoint at all")
+    if how == "pickle":
+        data = bytearray(b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00")
+    path = tmp_path / f"{how}.safetensors"
+    path.write_bytes(bytes(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("cut", "is truncated, tensors must have"),
+        ("flipped", "must have sha256"),
+        ("text", "must be a safetensors file"),
+        ("pickle", "must be a safetensors file"),
+    ],
+)
+def test_verify_refuses_a_damaged_checkpoint(how, message, tmp_path, capsys):
+    path = damaged(tmp_path, how)
+    line = fails(capsys, "verify", path)
+    assert line.startswith(f"{path}: ")
+    assert message in line
+
+
+def test_verify_refuses_a_missing_checkpoint(tmp_path, capsys):
+    assert "got nothing" in fails(capsys, "verify", tmp_path / "none.safetensors")
+
+
+def test_verify_compares_and_reports(tmp_path, capsys):
+    target = tmp_path / "result.json"
+    checkpoint = str(SHIPPED / "digits_w4a4.safetensors")
+    assert run(["verify", checkpoint, "--limit", "20", "--json", str(target)]) == 0
+    assert "Codes that differ, free running, float64" in capsys.readouterr().out
+    result = json.loads(target.read_text())
+    assert result["mismatched_float64"] == 0
+    assert {record["metric"] for record in result["records"]} >= {"accuracy_integer", "codes_compared"}
+
+
+def test_cost_speaks_json(capsys):
+    assert run(["cost", "digits_deit", "--convention", "macs", "--json", "-"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    total = next(record for record in result["records"] if record["node"] == "")
+    tokens, width = 65, 48
+    blocks = 4 * (12 * tokens * width * width + 2 * tokens * tokens * width)
+    assert total["value"] == 64 * 16 * width + blocks + width * 10
+    assert result["parameters"] > 100_000
+
+
+def test_cost_prints_layers(capsys):
+    assert run(["cost", "digits_deit", "--per-layer", "--convention", "macs"]) == 0
+    assert "blocks.3.mlp.fc2" in capsys.readouterr().out
+
+
+def test_trace_simulate_and_keep(tmp_path, capsys):
+    graph, images, out = tmp_path / "graph.safetensors", tmp_path / "images.npy", tmp_path / "values.npz"
+    assert run(["trace", "digits_w4a4", "--out", str(graph), "--graphml", str(tmp_path / "graph.xml")]) == 0
+    assert "graphml" in (tmp_path / "graph.xml").read_text()[:200]
+    np.save(images, np.zeros((3, 1, 32, 32), dtype=np.float32))
+    keep = ["--keep", "blocks.0.attn.qk"]
+    assert run(["simulate", str(graph), "--input", str(images), "--out", str(out), *keep]) == 0
+    assert "digits_w4a4: 3 images" in capsys.readouterr().out
+    with np.load(out) as values:
+        assert values["blocks.0.attn.qk"].dtype == np.int32
+        assert values["blocks.0.attn.qk"].shape == (3, 3, 65, 65)
+    np.save(images, np.zeros((3, 1, 28, 28)))
+    wrong = fails(capsys, "simulate", graph, "--input", images)
+    assert wrong == "input: images must have shape (images, *(1, 32, 32)), got (3, 1, 28, 28); resize them"
+    images.write_bytes(b"no array")
+    assert "must be a .npy file of numbers" in fails(capsys, "simulate", graph, "--input", images)
+    graph.write_bytes(graph.read_bytes()[:5000])
+    assert "is truncated" in fails(capsys, "simulate", graph, "--input", images)
+
+
+def test_trace_prints_a_listing(capsys):
+    assert run(["trace", "digits_deit", "--wbits", "3", "--abits", "3"]) == 0
+    listing = capsys.readouterr().out
+    assert listing.startswith("graph digits_deit_w3a3: 1 input")
+    assert "matmul(blocks.0.attn.qk.a, blocks.0.attn.qk.b)" in listing
+
+
+def test_report_from_stored_records(tmp_path, capsys):
+    records = [Record("deit_tiny_patch16_224", "macs", 1_253_683_200, "MAC")]
+    write_records(records, tmp_path / "records.jsonl")
+    assert run(["report", str(tmp_path / "records.jsonl"), "--out", str(tmp_path / "out")]) == 0
+    assert read_records(tmp_path / "out" / "records.jsonl") == tuple(records)
+    (tmp_path / "records.jsonl").write_text('{"workload": "x"}\n')
+    assert "records.jsonl:1: is not a record" in fails(
+        capsys, "report", tmp_path / "records.jsonl", "--out", tmp_path / "out"
+    )
+
+
+def test_an_interrupt_is_one_line_and_130(monkeypatch, capsys):
+    def interrupted(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hwsim.store.load", interrupted)
+    assert run(["simulate", "graph", "--input", "images"]) == 130
+    assert capsys.readouterr().err == "error: interrupted; nothing was left half written\n"
+
+
+def test_doctor_tells_versions_and_that_kernels_are_exact(capsys):
+    assert run(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert "torchvision" in told
+    assert "portable, exact" in told
+
+
+@pytest.mark.parametrize("kind", ["models", "methods", "conventions", "workloads", "operators"])
+def test_list_names_what_there_is(kind, capsys):
+    assert run(["list", kind]) == 0
+    assert len(capsys.readouterr().out.split()) >= 2

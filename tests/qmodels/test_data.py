@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import workloads
+from hwsim.errors import HwsimError, UnknownName
+from qmodels import data
+
+
+def test_splits_are_a_partition_of_the_stated_sizes():
+    dataset = workloads.find("digits_float").dataset
+    parts = {split: data.digits(split) for split in data.SPLITS}
+    for split, (images, labels) in parts.items():
+        assert images.shape == (getattr(dataset, split), 1, 32, 32)
+        assert images.dtype == torch.float32
+        assert labels.dtype == torch.int64
+        assert set(labels.tolist()) == set(range(10))
+    everything = torch.cat([labels for _, labels in parts.values()])
+    assert torch.equal(everything.sort()[0], torch.from_numpy(np.sort(load_digits().target)))
+
+
+def test_values_are_exact_multiples_of_1_over_512_in_range():
+    images, _ = data.digits("test")
+    assert images.min() == -1
+    assert images.max() <= 1
+    assert torch.equal(images * 512, (images * 512).round())
+
+
+def test_the_first_test_image_is_the_first_scan():
+    images, labels = data.digits("test")
+    assert labels[0] == load_digits().target[0]
+    middle = images[0, 0].reshape(8, 4, 8, 4).mean((1, 3))  # bilinear enlargement keeps the inner means near
+    scan = torch.from_numpy(load_digits().images[0]).float() / 8 - 1
+    assert torch.corrcoef(torch.stack([middle.flatten(), scan.flatten()]))[0, 1] > 0.95
+
+
+def test_unknown_split():
+    with pytest.raises(UnknownName, match="split: unknown name, got 'valid'; known, nearest first: validation, "):
+        data.digits("valid")
+
+
+def test_image_folder(tmp_path):
+    for label, name in enumerate(("ant", "bee")):
+        folder = tmp_path / "validation" / name
+        folder.mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(np.full((40 + i, 50, 3), 100 * label, np.uint8)).save(folder / f"{i}.png")
+    images, labels = data.load(workloads.find("deit_tiny_patch16_224_w4a4"), "validation", tmp_path, limit=3)
+    assert images.shape == (3, 3, 224, 224)
+    assert labels.tolist() == [0, 0, 1]
+    assert images[0].mean() < images[2].mean()
+
+
+def test_a_missing_or_empty_folder_is_named(tmp_path):
+    workload = workloads.find("deit_tiny_patch16_224_w4a4")
+    with pytest.raises(HwsimError) as caught:
+        data.load(workload, "validation", tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'validation'}: must be a folder with one folder of images per class, got none; pass --data ROOT"
+    )
+    (tmp_path / "validation").mkdir()
+    with pytest.raises(HwsimError, match="must hold CLASS/IMAGE files, got no image; check the folder"):
+        data.load(workload, "validation", tmp_path)
+    with pytest.raises(HwsimError, match="imagenet: images must be brought along, got no folder; pass --data ROOT"):
+        data.load(workload, "validation")
