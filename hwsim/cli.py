@@ -6,6 +6,7 @@ Heavy imports stand inside the commands, so that `hwsim --help` loads neither to
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,20 +43,21 @@ def main() -> None:
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command; the exit code. With `debug`, errors keep their traceback."""
     try:
-        return int(typer.main.get_command(app).main(arguments, prog_name="hwsim", standalone_mode=False) or 0)
+        code = int(typer.main.get_command(app).main(arguments, prog_name="hwsim", standalone_mode=False) or 0)
     except HwsimError as error:
         if debug:
             raise
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; nothing was left half written", code=130)
+        code = 130
     except typer.Exit as stop:
-        return int(stop.exit_code)
+        code = int(stop.exit_code)
     except Exception as error:
         usage = getattr(error, "format_message", None)  # a wrong option or argument
         if debug or usage is None:
             raise
-        return _fail(f"{' '.join(usage().split())} (see hwsim {' '.join(arguments[:1])} --help)")
+        return _fail(f"{usage()} (see hwsim {' '.join(arguments[:1])} --help)")
+    return _fail("interrupted; nothing was left half written", code) if code == 130 else code
 
 
 def _fail(message: str, code: int = 2) -> int:
@@ -101,9 +103,8 @@ def reproduce(
         console.write_json(json, records, {"suite": suite, "out": str(out)})
     differ = sum(_number(r) for r in records if r.metric == "codes_mismatched" and r.tag("dtype") == "float64")
     compared = sum(_number(r) for r in records if r.metric == "codes_compared" and r.tag("dtype") == "float64")
-    screen = console.out()
-    screen.print(f"{differ:,.0f} of {compared:,.0f} codes differ between integers and fake quant in float64.")
-    screen.print(f"{len(files)} files in {out} ({time.perf_counter() - began:.0f} s): open {out / 'report.html'}")
+    console.say(f"{differ:,.0f} of {compared:,.0f} codes differ between integers and fake quant in float64.")
+    console.say(f"{len(files)} files in {out} ({time.perf_counter() - began:.0f} s): open {out / 'report.html'}")
     if differ:
         raise typer.Exit(1)
 
@@ -193,9 +194,8 @@ def cost(
     }
     if json != "-":
         _show_costs(tables, f"{workload.model.label} W{wbits}A{abits}, one image", per_layer)
-        screen = console.out()
-        screen.print(f"{graph.meta['parameters']:,} parameters in {parameter_bytes(rows) / 1e6:.3f} MB.")
-        screen.print(f"At most {peak.bytes / 1e6:.3f} MB of activations alive, at {peak.node}.")
+        console.say(f"{graph.meta['parameters']:,} parameters in {parameter_bytes(rows) / 1e6:.3f} MB.")
+        console.say(f"At most {peak.bytes / 1e6:.3f} MB of activations alive, at {peak.node}.")
     if json:
         console.write_json(json, records, summary)
 
@@ -254,6 +254,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The checkpoint to write.")],
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs, if not the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed, if not the recipe's.")] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="The weights depend on it; one is quick here.")] = 1,
     json: Json = None,
 ) -> None:
     """Train a workload from nothing (float), or quantization-aware from its float teacher; write a checkpoint."""
@@ -262,8 +263,11 @@ def train(
 
     found = workloads.find(workload)
     check_writable(out)
+    import torch
+
     from qmodels import training
 
+    torch.set_num_threads(threads)
     with console.progress(f"training {workload}") as advance:
         metrics = training.train(
             found, epochs=epochs, seed=seed, out=out, progress=lambda p: advance(p.epoch, p.epochs)
@@ -272,7 +276,7 @@ def train(
     records = [Record(workload, key, value, "fraction", source="measured") for key, value in accuracies.items()]
     if json != "-":
         shown = ", ".join(f"{key.replace('_', ' ')} {100 * value:.2f} %" for key, value in accuracies.items())
-        console.out().print(f"{workload}: {metrics.epochs} epochs in {metrics.seconds:.0f} s, {shown}; wrote {out}")
+        console.say(f"{workload}: {metrics.epochs} epochs in {metrics.seconds:.0f} s, {shown}; wrote {out}")
     if json:
         console.write_json(json, records, {"workload": workload, "epochs": metrics.epochs, "seconds": metrics.seconds})
 
@@ -332,7 +336,7 @@ def trace(
     graph = evidence.graph_of(found, checkpoint)
     if out:
         store.save(graph, out)
-        console.out().print(f"{graph.name}: {len(graph.nodes)} nodes, wrote {out}")
+        console.say(f"{graph.name}: {len(graph.nodes)} nodes, wrote {out}")
     if graphml:
         import io
 
@@ -374,11 +378,10 @@ def simulate(
     classes = np.argmax(logits, axis=1)
     records = [Record(loaded.name, "seconds", seconds, "s", source="measured")]
     if json != "-":
-        screen = console.out()
-        screen.print(f"{loaded.name}: {len(logits)} images in {seconds:.2f} s")
-        screen.print(f"classes: {' '.join(map(str, classes[:20]))}{' ...' if len(classes) > 20 else ''}")
+        console.say(f"{loaded.name}: {len(logits)} images in {seconds:.2f} s")
+        console.say(f"classes: {' '.join(map(str, classes[:20]))}{' ...' if len(classes) > 20 else ''}")
         for name, value in values.items():
-            screen.print(f"{name}: {value.dtype} {value.shape}, {value.min():.6g} .. {value.max():.6g}")
+            console.say(f"{name}: {value.dtype} {value.shape}, {value.min():.6g} .. {value.max():.6g}")
     if json:
         console.write_json(json, records, {"graph": loaded.name, "classes": classes.tolist()})
 
@@ -393,7 +396,7 @@ def report(
     from reports.report import write_report
 
     files = write_report(read_records(records), out)
-    console.out().print(f"{len(files)} files in {out}: open {out / 'report.html'}")
+    console.say(f"{len(files)} files in {out}: open {out / 'report.html'}")
 
 
 @app.command(epilog="Example: hwsim doctor")
@@ -415,7 +418,7 @@ def doctor(json: Json = None) -> None:
     facts.update(check_kernels())
     if json != "-":
         for key, value in facts.items():
-            console.out().print(f"{key:14} {value}")
+            console.say(f"{key:14} {value}")
     if json:
         console.write_json(json, (), facts)
 
@@ -429,7 +432,7 @@ def list_names(
     from hwsim import catalog
     from workloads import models
 
-    known = {
+    known: dict[str, Callable[[], tuple[str, ...]]] = {
         "models": models.names,
         "methods": lambda: catalog.names("qmodels.methods"),
         "conventions": lambda: catalog.names("hwsim.cost.conventions"),
@@ -439,7 +442,7 @@ def list_names(
     if kind not in known:
         raise catalog.unknown("list", kind, known)
     for name in known[kind]():
-        console.out().print(name)
+        console.say(name)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,12 @@ Advance = Callable[[int, int], None]
 
 def out() -> Console:
     """The console of stdout: rich on a terminal, plain text in a pipe."""
-    return Console(
-        width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=not sys.stdout.isatty()
-    )
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def say(text: str) -> None:
+    """Print one line of text as it is."""
+    out().print(text, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -29,8 +29,11 @@ def write_bytes(data: bytes, path: Path) -> None:
 def check_writable(path: Path) -> None:
     """Raise BadFile unless a file can be made at `path`: ask before the long work, not after it."""
     existing = path
-    while not existing.exists():
-        existing = existing.parent
+    try:
+        while not existing.exists():
+            existing = existing.parent
+    except OSError as error:  # a name that is too long
+        raise BadFile(f"{path}: cannot be written, got {error.strerror}; choose another place") from None
     if path.is_dir():
         raise BadFile(f"{path}: must be a file to write, got a folder; name a file in it")
     if existing != path and not existing.is_dir():
@@ -41,6 +44,6 @@ def check_writable(path: Path) -> None:
 
 def check_folder(path: Path) -> None:
     """Raise BadFile unless files can be made in the folder `path`, which need not exist yet."""
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):
         raise BadFile(f"{path}: cannot be written, got a file where a folder is needed; choose another folder")
     check_writable(path / "report")

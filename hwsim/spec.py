@@ -189,8 +189,9 @@ def along(values: Sequence[float], axis: int | None, ndim: int, dtype: type[np.g
 
 
 def narrowest(low: int, high: int) -> np.dtype[Any]:
-    """The narrowest of int8, uint8, int16, uint16, int32, uint32 that holds low..high."""
-    for dtype in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32):
+    """The narrowest of int8, int16, int32 that holds low..high, or of uint8, uint16, uint32 where low is not negative."""
+    signed, unsigned = (np.int8, np.int16, np.int32), (np.uint8, np.uint16, np.uint32)
+    for dtype in signed if low < 0 else unsigned:
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
             return np.dtype(dtype)
     raise ValueError(f"narrowest: no integer container of 32 bits holds {low}..{high}")

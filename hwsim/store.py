@@ -1,7 +1,6 @@
 """The graph file: one safetensors file; arrays are its tensors, the graph is JSON in its metadata. Never pickle.
 
-Specs of nodes are not stored but inferred again at loading, so a file cannot claim what its operators would refuse. A
-digest over the arrays is stored, because safetensors itself notices a cut file but not a flipped bit.
+Specs of nodes are not stored but inferred again at loading, so a file cannot claim what its operators would refuse.
 """
 
 import dataclasses

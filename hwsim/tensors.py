@@ -1,6 +1,6 @@
 """Tensors on disk: safetensors with a format, text metadata and a digest; .npy and .npz for plain arrays. Never pickle.
 
-A digest over the tensors is stored, because safetensors itself notices a cut file but not a flipped bit.
+A digest over all of it is stored, because safetensors itself notices a cut file but not a flipped bit.
 """
 
 import hashlib
@@ -18,12 +18,16 @@ from hwsim.errors import BadFile
 from hwsim.files import write_bytes
 from hwsim.op import Array
 
+KEY = "hwsim"
+"""All metadata is one JSON text under this key: with several keys, safetensors would write them in any order."""
+
 
 def write_tensors(tensors: Mapping[str, Array], metadata: Mapping[str, str], form: str, path: Path) -> None:
     """Write `tensors` and `metadata` as a file of the format `form`, whole or not at all."""
     arrays = {name: np.array(tensor, order="C", copy=None) for name, tensor in tensors.items()}
-    text = {**metadata, "format": form, "sha256": digest(arrays)}
-    write_bytes(safetensors.numpy.save(arrays, metadata=dict(sorted(text.items()))), path)
+    said = {**metadata, "format": form}
+    text = json.dumps({**said, "sha256": digest(arrays, said)}, sort_keys=True)
+    write_bytes(safetensors.numpy.save(arrays, metadata={KEY: text}), path)
 
 
 def read_tensors(path: Path, form: str, remedy: str) -> tuple[dict[str, Array], dict[str, str]]:
@@ -49,15 +53,16 @@ def read_tensors(path: Path, form: str, remedy: str) -> tuple[dict[str, Array], 
         if len(bad):
             where = [int(i) for i in bad[0]]
             raise BadFile(f"{path}: values must be finite, got {tensor[tuple(where)]} in {name} at {where}; {remedy}")
-    if digest(tensors) != metadata.get("sha256"):
-        wanted, got = metadata.get("sha256", "none")[:12], digest(tensors)[:12]
-        raise BadFile(f"{path}: tensors must have sha256 {wanted}, got {got}; {remedy}")
-    return tensors, metadata
+    wanted = metadata.pop("sha256", "none")
+    got = digest(tensors, metadata)
+    if got != wanted:
+        raise BadFile(f"{path}: must have sha256 {wanted[:12]}, got {got[:12]}; the file is damaged, {remedy}")
+    return tensors, {**metadata, "sha256": wanted}
 
 
-def digest(tensors: Mapping[str, Array]) -> str:
-    """SHA-256 over name, type, shape and bytes of each tensor, sorted by name, in hexadecimal."""
-    state = hashlib.sha256()
+def digest(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over the metadata and name, type, shape and bytes of each tensor, sorted by name, in hexadecimal."""
+    state = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         state.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
         state.update(tensor.tobytes())
@@ -98,7 +103,8 @@ def _metadata(data: bytes, path: Path, remedy: str) -> dict[str, str]:
         header = json.loads(data[8 : 8 + length])
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         size = max((int(end) for end in ends), default=0)
-        metadata = {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}
+        metadata = json.loads(header.get("__metadata__", {}).get(KEY, "{}"))
+        metadata = {str(key): str(value) for key, value in metadata.items()}
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise BadFile(f"{path}: must be a safetensors file, got {data[:4]!r} at its start; {remedy}") from None
     if len(data) - 8 - length < size:

@@ -5,18 +5,14 @@ and bytes of the tensors, sorted by name), `torch`, `timm`, and whatever the mak
 Written whole or not at all. `load` trusts nothing: each way a file can be wrong is one BadFile line.
 """
 
-import hashlib
-import json
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 import workloads
 from hwsim.errors import BadFile
-from hwsim.files import write_bytes
+from hwsim.tensors import read_tensors, write_tensors
 from qmodels import (
     models,
     torchvision_shim,  # noqa: F401 - before timm
@@ -34,16 +30,9 @@ REMEDY = "make one with `hwsim train`"
 
 def save(model: nn.Module, workload_name: str, path: Path, extra: dict[str, str] | None = None) -> None:
     """Write the tensors of `model`, built for the workload, to `path`; `extra` goes into the metadata."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {
-        **(extra or {}),
-        "format": FORMAT,
-        "workload": workload_name,
-        "sha256": digest(tensors),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-    }
-    write_bytes(safetensors.torch.save(tensors, dict(sorted(metadata.items()))), Path(path))
+    tensors = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+    versions = {"torch": torch.__version__, "timm": timm.__version__}
+    write_tensors(tensors, {**(extra or {}), "workload": workload_name, **versions}, FORMAT, Path(path))
 
 
 def load(path: Path) -> tuple[nn.Module, Workload]:
@@ -86,53 +75,7 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of the checkpoint `path`, checked: a whole file, of our format, finite, digest as stated."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        reason = "nothing" if isinstance(error, FileNotFoundError) else error.strerror
-        raise BadFile(f"{path}: must be a checkpoint file, got {reason}; {REMEDY}") from None
-    metadata = _metadata(data, path)
-    if metadata.get("format") != FORMAT or "workload" not in metadata:
-        got = metadata.get("format", "no format")
-        raise BadFile(f"{path}: must be a checkpoint of format {FORMAT}, got {got}; {REMEDY}")
-    try:
-        tensors = safetensors.torch.load(data)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise BadFile(f"{path}: is a damaged safetensors file, got {error}; {REMEDY}") from None
-    for name, tensor in sorted(tensors.items()):
-        bad = (~tensor.isfinite()).flatten().nonzero()
-        if len(bad):
-            where = [int(i) for i in torch.unravel_index(bad[0, 0], tensor.shape)]
-            raise BadFile(f"{path}: values must be finite, got {tensor[tuple(where)]} in {name} at {where}; {REMEDY}")
-    if digest(tensors) != metadata.get("sha256"):
-        got = digest(tensors)[:12]
-        raise BadFile(f"{path}: tensors must have sha256 {metadata.get('sha256', '')[:12]}, got {got}; {REMEDY}")
-    return tensors, metadata
-
-
-def digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over name, dtype, shape and bytes of each tensor, sorted by name, in hexadecimal."""
-    state = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        state.update(tensor.contiguous().numpy().tobytes())
-    return state.hexdigest()
-
-
-def _metadata(data: bytes, path: Path) -> dict[str, str]:
-    """The metadata in the header of a safetensors file: 8 bytes of length, JSON, then the tensors' bytes."""
-    length = int.from_bytes(data[:8], "little")
-    try:
-        if len(data) < 9 or data[8:9] != b"{":
-            raise ValueError
-        if length > len(data) - 8:
-            raise BadFile(f"{path}: is truncated, header must have {length} bytes, got {len(data) - 8}; {REMEDY}")
-        header = json.loads(data[8 : 8 + length])
-        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
-        metadata = dict(header.get("__metadata__", {}))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise BadFile(f"{path}: must be a safetensors file, got {data[:4]!r} at its start; {REMEDY}") from None
-    size = max(ends, default=0)
-    if len(data) - 8 - length < size:
-        raise BadFile(f"{path}: is truncated, tensors must have {size} bytes, got {len(data) - 8 - length}; {REMEDY}")
-    return metadata
+    tensors, metadata = read_tensors(Path(path), FORMAT, REMEDY)
+    if "workload" not in metadata:
+        raise BadFile(f"{path}: must name its workload, got none; {REMEDY}")
+    return {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}, metadata

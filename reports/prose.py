@@ -14,6 +14,10 @@ ABOUT = (
     "Rounded entries: a paper's table prints operations with one decimal, and a quoted speedup may be the ratio of two"
     " such entries. This reading is inferred: no source states it, and the paper's own table could not be obtained. It"
     " reaches a claimed figure which the documented rule, un-rounded, does not.",
+    "qvit_table counts the distilled model that the released code builds, and leaves the attention products out of the"
+    " full-precision side. R1b prices them at the model's bits on the quantized side and adds elementwise work at full"
+    " cost; R1a prices them at 8 bits and adds nothing. Swin has no distilled form, its own graph serves. MACs alone: plain"
+    " DeiT-S, attention at the model's bits, nothing elementwise.",
     "Status words: printed = read in the paper itself; secondary = quoted by another source; documented = our figure by"
     " a rule that the authors print; inferred = our figure by our best reading, unconfirmed.",
 )

@@ -46,12 +46,12 @@ class Reading:
 
 
 READINGS = (
-    Reading("bireal_ladder, Swin FLOPs, un-rounded", BirealLadder(), "documented rule", distilled=False, decimals=4),
-    Reading("qvit_table R1a: attention at 8 bit, 1 decimal", QvitTable(attention_bits=8, elementwise=NONE)),
-    Reading("qvit_table R1b: attention at b, elementwise at full cost, 1 decimal", QvitTable()),
+    Reading("bireal_ladder, un-rounded", BirealLadder(), "documented rule", distilled=False, decimals=4),
+    Reading("qvit_table R1b, 1 decimal", QvitTable()),
+    Reading("qvit_table R1a, 1 decimal", QvitTable(attention_bits=8, elementwise=NONE)),
 )
 _UNROUNDED = Reading(
-    "qvit_table, attention at b, no elementwise, un-rounded, not distilled",
+    "MACs alone, un-rounded",
     QvitTable(elementwise=NONE, decimals=None),
     distilled=False,
     decimals=4,

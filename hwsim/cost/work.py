@@ -82,7 +82,8 @@ def with_bits(rows: Rows, weights: int, activations: int, ends: int = 8) -> tupl
     """`rows` of a quantized graph at other widths: 1..8, or 32 for float; the patch embedding and the heads at `ends`.
 
     All operands of attention products are activations. At W32A32 everything is float, the ends too. Conversions that
-    float operands do not need disappear, so widths can be lowered again only from rows that are still quantized.
+    float operands do not need disappear, so widths can be lowered again only from rows that are still quantized. Norms
+    that a method puts on q and k stay, even where activations become float.
     """
     for value in (weights, activations, ends):
         if isinstance(value, bool) or not isinstance(value, int) or not (1 <= value <= 8 or value == FLOAT_BITS):

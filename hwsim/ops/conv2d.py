@@ -33,8 +33,9 @@ class Conv2d(Op):
         )
         channels = weight.shape[1] * self.groups
         need(x.shape[1] == channels, f"the image must have {channels} channels", x, "check the layer")
-        legal = min(self.stride) > 0 and min(self.padding) >= 0 and self.groups > 0
-        need(legal and weight.shape[0] % self.groups == 0, "groups must divide the channels", self, "check the layer")
+        need(weight.shape[0] % self.groups == 0, "groups must divide the channels", self, "check the layer")
+        legal = min(self.stride) > 0 and min(self.padding) >= 0
+        need(legal, "a stride is 1 or more and padding 0 or more", self, "check the layer")
         height, width = self._size(x.shape[2:], weight.shape[2:])
         need(
             height > 0 and width > 0,

@@ -41,6 +41,7 @@ def flops_reduction(records: Sequence[Record]) -> Plot | None:
                 textcoords="offset points",
                 va="center",
                 size=9,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
             y += 1
         y += 0.8

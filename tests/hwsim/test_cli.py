@@ -52,7 +52,7 @@ def test_help_is_light():
         (["cost", "digits_deit", "--wbits", "9"], "bits: weights must be 1..8 or 32, got 9; "),
         (["cost", "digits_deit", "--abits", "0"], "bits: activations must be 1..8 or 32, got 0; "),
         (["cost", "digits_deit", "--wbits", "four"], "Invalid value for '--wbits': "),
-        (["cost"], "Missing argument 'MODEL'"),
+        (["cost"], "Missing argument 'model'"),
         (["cost", "digits_deit", "--frobnicate"], "No such option: --frobnicate"),
         (["costs", "digits_deit"], "No such command 'costs'"),
         (

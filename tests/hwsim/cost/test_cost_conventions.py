@@ -170,6 +170,8 @@ def test_bireal_ladder_options(plain: Plain) -> None:
     attention = macs["qk"] + macs["av"]
     eight = tally(rows, BirealLadder(attention_bits=8, elementwise=NONE)).total
     assert eight == (inner - attention) / 8 + attention / 4 + ends
+    floats = with_bits(rows, 32, 32)
+    assert tally(floats, BirealLadder(attention_bits=8, elementwise=NONE)).total == inner + ends
 
 
 def test_bits_without_a_rung(block: Graph) -> None:

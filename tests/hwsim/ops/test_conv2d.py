@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwsim.errors import IllegalModel
+from hwsim.op import Action
+from hwsim.ops.conv2d import Conv2d
+from hwsim.spec import QuantSpec, TensorSpec
+
+
+def naive(image, kernel, stride, padding, groups):
+    """Python integers, index by index; padding holds zeros."""
+    (batch, _, high, wide), (filters, depth, tall, broad) = image.shape, kernel.shape
+    rows, columns = (
+        (s + 2 * p - w) // t + 1 for s, p, w, t in zip((high, wide), padding, (tall, broad), stride, strict=True)
+    )
+    out = np.zeros((batch, filters, rows, columns), dtype=object)
+    for b, f, i, j in np.ndindex(*out.shape):
+        first = f // (filters // groups) * depth
+        for c, u, v in np.ndindex(depth, tall, broad):
+            y, x = i * stride[0] + u - padding[0], j * stride[1] + v - padding[1]
+            if 0 <= y < high and 0 <= x < wide:
+                out[b, f, i, j] += image[b, first + c, y, x] * kernel[f, c, u, v]
+    return out
+
+
+@given(
+    data=st.data(),
+    groups=st.integers(1, 3),
+    depth=st.integers(1, 2),
+    filters=st.integers(1, 2),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    extra=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+)
+def test_equals_unbounded_integers_and_torch(
+    draw, exact, apply, data, groups, depth, filters, kernel, extra, stride, padding
+):
+    size = tuple(k + e for k, e in zip(kernel, extra, strict=True))
+    x, x_spec = draw.tensor(data, (1, groups * depth, *size), images=2)
+    w, w_spec = draw.tensor(
+        data, (groups * filters, depth, *kernel), batched=False, axis=data.draw(st.sampled_from((None, 0)))
+    )
+    op = Conv2d(stride, padding, groups)
+    acc, out = apply(op, (x, x_spec), (w, w_spec))
+    image, weights = exact(x, x_spec), exact(w, w_spec)
+    assert acc.dtype == np.int32
+    np.testing.assert_array_equal(acc.astype(object), naive(image, weights, stride, padding, groups))
+    torches = [torch.from_numpy(value.astype(np.float64)) for value in (image, weights)]
+    np.testing.assert_array_equal(acc, torch.nn.functional.conv2d(*torches, None, stride, padding, 1, groups).numpy())
+    assert out.quant.qmin <= acc.min() <= acc.max() <= out.quant.qmax
+    assert acc.shape == (2, *out.shape[1:])
+    assert op.gemm((x_spec, w_spec), out).macs == out.elements * depth * kernel[0] * kernel[1]
+
+
+@given(seed=st.integers(0), images=st.integers(1, 4), groups=st.sampled_from((1, 2)))
+def test_floats(apply, floats, seed, images, groups):
+    generator = np.random.default_rng(seed)
+    x, w = (
+        floats(generator.normal(size=(images, 6, 9, 9))),
+        floats(generator.normal(size=(4, 6 // groups, 4, 4)), batched=False),
+    )
+    op = Conv2d((3, 2), (1, 0), groups)
+    value, _ = apply(op, x, w)
+    wanted = torch.nn.functional.conv2d(torch.from_numpy(x[0]), torch.from_numpy(w[0]), None, (3, 2), (1, 0), 1, groups)
+    np.testing.assert_allclose(value, wanted.numpy(), rtol=1e-11, atol=1e-12)
+    alone = [apply(op, (x[0][i : i + 1], x[1]), w)[0] for i in range(images)]
+    np.testing.assert_array_equal(value, np.concatenate(alone))
+
+
+def test_padding_is_real_zero(apply):
+    """Codes equal to the zero point, not codes 0."""
+    x = np.full((1, 1, 1, 1), 9, np.int8), TensorSpec((1, 1, 1, 1), QuantSpec(4, False, (1.0,), (9,)))
+    w = np.ones((1, 1, 3, 3), np.int8), TensorSpec((1, 1, 3, 3), QuantSpec(4, True, (1.0,)), batched=False)
+    acc, _ = apply(Conv2d((1, 1), (1, 1)), x, w)
+    assert acc.tolist() == [[[[0]]]]
+
+
+def test_cost_of_a_patch_embedding():
+    x = TensorSpec((1, 3, 8, 8), QuantSpec(8, False, (1.0,), (5,)))
+    w = TensorSpec((16, 3, 4, 4), QuantSpec(8, True, (1.0,)), batched=False)
+    out = Conv2d((4, 4)).infer((x, w))
+    assert out.shape == (1, 16, 2, 2)
+    assert Conv2d((4, 4)).count((x, w), out) == {Action("mac", 8, 8): 4 * 48 * 16, Action("add", 32, 32): 64}
+
+
+IMAGE, KERNEL = TensorSpec((1, 4, 5, 5)), TensorSpec((2, 4, 3, 3), batched=False)
+
+
+@pytest.mark.parametrize(
+    ("op", "x", "weight", "text"),
+    [
+        (
+            Conv2d(),
+            TensorSpec((1, 4, 5)),
+            KERNEL,
+            "an image and a kernel have 4 axes, got (B, 4, 5) float and (2, 4, 3, 3) float; reshape",
+        ),
+        (Conv2d(groups=2), IMAGE, KERNEL, "the image must have 8 channels, got (B, 4, 5, 5) float; check the layer"),
+        (
+            Conv2d(),
+            IMAGE,
+            TensorSpec((2, 4, 6, 3), batched=False),
+            "the kernel must fit the padded image, got (B, 4, 5, 5) float and (2, 4, 6, 3) float; enlarge the image or "
+            "padding",
+        ),
+        (
+            Conv2d(groups=2),
+            IMAGE,
+            TensorSpec((3, 2, 3, 3), batched=False),
+            "groups must divide the channels, got Conv2d(stride=(1, 1), padding=(0, 0), groups=2); check the layer",
+        ),
+        (
+            Conv2d(stride=(0, 1)),
+            IMAGE,
+            KERNEL,
+            "a stride is 1 or more and padding 0 or more, got Conv2d(stride=(0, 1), padding=(0, 0), groups=1); "
+            "check the layer",
+        ),
+    ],
+)
+def test_illegal(op, x, weight, text):
+    with pytest.raises(IllegalModel) as caught:
+        op.infer((x, weight))
+    assert str(caught.value) == text
