@@ -30,6 +30,7 @@ class Record:
     tags: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "tags", tuple(sorted(self.tags)))
         if isinstance(self.value, float) and not math.isfinite(self.value):
             raise ValueError(f"record {self.workload}/{self.metric}: value must be finite, got {self.value}")
 

@@ -78,7 +78,7 @@ def test_equals_a_naive_evaluation(mlp, images):
     values, wanted = simulate(mlp, {"x": images}, everything), naive(mlp, {"x": images})
     equal(values, {name: wanted[name] for name in values})
     assert set(values) == set(everything)
-    assert (values["fc1.x"].dtype, values["fc1.acc"].dtype, values["fc1"].dtype) == (np.int8, np.int32, np.float64)
+    assert (values["fc1.x"].dtype, values["fc1.acc"].dtype, values["fc1"].dtype) == (np.uint8, np.int32, np.float64)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -117,7 +117,7 @@ def test_keep_gives_outputs_and_any_value_by_name(mlp, images):
 
 
 def test_replace_feeds_the_readers_and_keeps_what_was_computed(mlp, images):
-    other = np.zeros((11, 3, 7), np.int8)
+    other = np.zeros((11, 3, 7), np.uint8)
     values = simulate(mlp, {"x": images}, ["fc2.x", "fc2.acc"], replace={"fc2.x": other}, chunk=3)
     plain = simulate(mlp, {"x": images}, ["fc2.x", "fc2.acc"])
     np.testing.assert_array_equal(values["fc2.x"], plain["fc2.x"])
@@ -180,7 +180,7 @@ def test_windows_as_an_input_come_in_whole_images():
 def test_codes_as_an_input():
     grid = QuantSpec(4, False, (0.5,), (3,))
     graph = build("c", {"x": TensorSpec((1, 2), grid)}, {}, [Node("y", Transpose((0, 1)), ("x",))], ["y"])
-    assert simulate(graph, {"x": np.array([[0, 15]], np.int64)})["y"].dtype == np.int8
+    assert simulate(graph, {"x": np.array([[0, 15]], np.int64)})["y"].dtype == np.uint8
     for bad, got in ((np.array([[0, 16]]), "int64 0..16"), (np.array([[0.0, 1.5]]), "float64 0.0..1.5")):
         with pytest.raises(HwsimError) as caught:
             simulate(graph, {"x": bad})

@@ -48,7 +48,8 @@ def test_softmax(shape, scale, seed):
 def test_softmax_of_large_scores():
     x = np.array([[-1e300, -1e300, -1e300, -1e300], [0.0, -745.0, -800.0, -1e308], [1e308, 1e308, -1e308, 0.0]])
     out = np.empty_like(x)
-    softmax(x, out)
+    with np.errstate(over="ignore"):  # of NumPy's scalars, where the kernel is run as plain Python
+        softmax(x, out)
     assert out[0].tolist() == [0.25] * 4
     assert out[1].tolist() == [1.0, 5e-324, 0.0, 0.0]
     assert out[2].tolist() == [0.5, 0.5, 0.0, 0.0]

@@ -1,7 +1,11 @@
 """Contract of the kernels: compiled and plain functions agree, and each is covered here."""
 
 import importlib
+import os
 import pkgutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +73,23 @@ def test_compiled_equals_plain(name):
             np.testing.assert_allclose(*outs, rtol=1e-15, atol=1e-16)
         else:
             np.testing.assert_array_equal(*outs)
+
+
+@pytest.mark.parametrize("mode", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
+def test_oracles_hold_without_the_compiler_and_with_bounds_checked(mode, tmp_path):
+    """The oracle tests of the kernels again, as plain Python, and compiled with every index checked."""
+    if any(os.environ.get(name) for name in ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK")):
+        pytest.skip("already in one of these modes")
+    files = [Path(__file__).with_name(f"test_{name}.py") for name in ("gemm", "requantize", "elementwise")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
+        env={**os.environ, mode: "1", "NUMBA_CACHE_DIR": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_compile_options():

@@ -11,6 +11,8 @@ from hwsim.kernels.requantize import ROUNDINGS, quantize, requantize
 INT32 = st.integers(-(2**31), 2**31 - 1) | st.sampled_from((-(2**31), 2**31 - 1, -1, 0, 1))
 MULTIPLIER = st.integers(1, 2**31 - 1) | st.sampled_from([1, 2**31 - 1, 2**30, 2**16])
 LIMIT = 2**62
+# NumPy's scalars warn where the kernels are run as plain Python (NUMBA_DISABLE_JIT=1); compiled code never does.
+pytestmark = pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 
 
 def expected(acc, multiplier, shift, rounding):
@@ -116,6 +118,17 @@ def test_quantize_is_s2_of_the_rounded_quotient(x, scale, bits, data):
         quotient = Fraction(value) / Fraction(scale)
         quotient = Fraction(float(quotient)) if abs(quotient) < 2**60 else quotient
         assert code == min(max(round(quotient) + zero, 0), qmax)
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.007, 3.3, 1 / 3])
+def test_quantize_divides(scale):
+    """Near ties, the product with the reciprocal scale would give another code."""
+    x = (np.arange(-127, 128) + 0.5) * scale
+    x = np.concatenate([x, np.nextafter(x, -np.inf), np.nextafter(x, np.inf)])
+    out = np.empty((1, 1, x.size), np.int16)
+    quantize(x.reshape(1, 1, -1), np.array([scale]), np.zeros(1, np.int64), -(2**15), 2**15 - 1, out)
+    wanted = [round(Fraction(float(Fraction(value) / Fraction(scale)))) for value in x.tolist()]
+    assert out.ravel().tolist() == wanted
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -17,10 +17,10 @@ def test_a_constant_token_stands_before_every_image(apply, floats):
 
 @pytest.mark.parametrize("axis", [1, 2])
 def test_codes(draw, apply, axis):
-    parts = [np.random.default_rng(i).integers(0, 16, (2, 3, 3)).astype(np.int8) for i in range(3)]
+    parts = [np.random.default_rng(i).integers(0, 16, (2, 3, 3)).astype(np.uint8) for i in range(3)]
     value, out = apply(Concat(axis), *((part, TensorSpec((1, 3, 3), GRID)) for part in parts))
     np.testing.assert_array_equal(value, np.concatenate(parts, axis))
-    assert (out.quant, value.dtype) == (GRID, np.int8)
+    assert (out.quant, value.dtype) == (GRID, np.uint8)
 
 
 def test_constants_alone(apply, floats):

@@ -73,7 +73,7 @@ def test_floats(apply, floats, seed, images, groups):
 
 def test_padding_is_real_zero(apply):
     """Codes equal to the zero point, not codes 0."""
-    x = np.full((1, 1, 1, 1), 9, np.int8), TensorSpec((1, 1, 1, 1), QuantSpec(4, False, (1.0,), (9,)))
+    x = np.full((1, 1, 1, 1), 9, np.uint8), TensorSpec((1, 1, 1, 1), QuantSpec(4, False, (1.0,), (9,)))
     w = np.ones((1, 1, 3, 3), np.int8), TensorSpec((1, 1, 3, 3), QuantSpec(4, True, (1.0,)), batched=False)
     acc, _ = apply(Conv2d((1, 1), (1, 1)), x, w)
     assert acc.tolist() == [[[[0]]]]

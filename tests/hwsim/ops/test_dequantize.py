@@ -22,7 +22,7 @@ def test_quantize_takes_it_back(draw, apply, data):
 
 def test_s1(apply):
     grid = QuantSpec(4, False, (0.5, 2.0), (3, 15), 1)
-    reals, _ = apply(Dequantize(), (np.array([[0, 0], [15, 15]], np.int8), TensorSpec((1, 2), grid)))
+    reals, _ = apply(Dequantize(), (np.array([[0, 0], [15, 15]], np.uint8), TensorSpec((1, 2), grid)))
     assert reals.tolist() == [[-1.5, -30.0], [6.0, 0.0]]
     signs, _ = apply(Dequantize(), (np.array([[1, -1]], np.int8), TensorSpec((1, 2), BipolarSpec((0.25,)))))
     assert signs.tolist() == [[0.25, -0.25]]

@@ -12,6 +12,8 @@ from hwsim.ops.quantize import Quantize
 from hwsim.spec import BipolarSpec, QuantSpec, TensorSpec
 
 FLOAT = TensorSpec((1, 4))
+# NumPy's scalars warn where the kernels are run as plain Python (NUMBA_DISABLE_JIT=1); compiled code never does.
+pytestmark = pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 
 
 def s2(value, scale, zero_point, spec):

@@ -1,0 +1,111 @@
+"""The main job, from names to a report; and what is left of it when it is interrupted."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hwsim.cli import run
+from hwsim.record import read_records
+
+COMMAND = (sys.executable, "-m", "hwsim", "reproduce", "--out")
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """The folder, the exit code and the output of one run of `hwsim reproduce`."""
+    out = tmp_path_factory.mktemp("job") / "q-vit"
+    done = subprocess.run([*COMMAND, str(out)], capture_output=True, text=True, check=False)
+    return out, done
+
+
+def test_it_succeeds_and_prints_the_tables(job):
+    out, done = job
+    assert done.returncode == 0, done.stderr
+    assert "0 of 254,263,680 codes differ between integers and fake quant in float64." in done.stdout
+    claims = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("DeiT-S")]
+    at_four = [line for line in claims if line[1] == "4/4"]
+    assert {line[4] for line in at_four} == {"7.3300x", "6.1429x"}
+    assert all("6.14x" in line for line in at_four)
+    assert {"22.7790x", "21.5000x"} <= {line[4] for line in claims if line[1] == "2/2"}
+    assert "report.html" in done.stdout
+    assert (out / "report.html").is_file()
+
+
+def test_the_report_is_whole(job):
+    out, _ = job
+    figures = sorted(path.name for path in (out / "figures").iterdir())
+    names = {name.rsplit(".", 1)[0] for name in figures}
+    assert names == {
+        "accuracy_against_bits",
+        "code_agreement",
+        "flops_reduction",
+        "macs_per_group",
+        "size_and_cost_against_bits",
+        "speedup",
+    }
+    assert len(figures) == 2 * len(names)
+    for name in names:
+        assert (out / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"figures/{name}.png" in (out / "report.md").read_text()
+    html = (out / "report.html").read_text()
+    assert html.count("<svg") == len(names)
+    assert "Left out" not in html
+    assert "<script" not in html
+
+
+def test_the_records_hold_what_the_report_shows(job):
+    records = read_records(job[0] / "records.jsonl")
+    codes = {
+        (r.workload, r.tag("mode"), r.tag("dtype")): r.value
+        for r in records
+        if r.metric in ("codes_mismatched",) and r.tag("dtype") == "float64"
+    }
+    assert len(codes) == 4
+    assert set(codes.values()) == {0}
+    agreement = [r.value for r in records if r.metric == "prediction_agreement"]
+    assert agreement == [1.0, 1.0]
+    macs = {r.workload: r.value for r in records if r.metric == "macs" and r.node == ""}
+    assert macs["deit_small_patch16_224"] == 4_598_882_304
+    assert macs["swin_tiny_patch4_window7_224"] == 4_490_566_656
+    ours = next(
+        r.value
+        for r in records
+        if r.workload == "deit_small_patch16_224" and r.tag("wbits") == "4" and "R1b" in r.tag("convention")
+    )
+    assert ours == pytest.approx(43 / 7, rel=1e-12)
+
+
+def test_a_report_can_be_made_again_from_its_records(job, tmp_path):
+    out, _ = job
+    assert run(["report", str(out / "records.jsonl"), "--out", str(tmp_path / "again")]) == 0
+    for path in out.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / "again" / path.relative_to(out)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_an_interrupt_leaves_no_half_report(tmp_path):
+    out = tmp_path / "interrupted"
+    # An interrupt may have been switched off by whoever started pytest; a shell's Ctrl-C always arrives.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from hwsim.cli import main; main()"
+    command = (sys.executable, "-c", code, "reproduce", "--out", str(out))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(8)  # in the middle of tracing
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines() == ["error: interrupted; nothing was left half written"]
+    assert not out.exists() or not any(out.iterdir())
+    assert "codes differ" not in output
+
+
+def test_json_holds_the_records_and_the_summary(tmp_path, capsys):
+    target = tmp_path / "cost.json"
+    assert run(["cost", "digits_deit", "--json", str(target)]) == 0
+    assert "total" in capsys.readouterr().out
+    result = json.loads(target.read_text())
+    assert result["model"] == "digits_deit"
+    assert all({"workload", "metric", "value", "unit"} <= set(record) for record in result["records"])
