@@ -1,0 +1,62 @@
+"""The command line: a folder of verbs, one file each, and the composition root: only here may hwsim import qmodels, reports.
+
+A verb's file defines a function of its name (its docstring is the help text) and EXAMPLE. Exit codes: 0 done, 1 a check
+failed, 2 bad input (one line `error: ...` on stderr; a traceback only with --debug), 130 interrupted. Heavy imports stand
+inside the verbs, so that `hwsim --help` loads neither torch, numba nor matplotlib.
+"""
+
+import importlib
+import sys
+
+import typer
+
+from hwsim import catalog
+from hwsim.errors import HwsimError
+
+VERBS = "hwsim.cli"
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    debug = "--debug" in sys.argv
+    sys.exit(run([argument for argument in sys.argv[1:] if argument != "--debug"], debug=debug))
+
+
+def run(arguments: list[str], *, debug: bool = False) -> int:
+    """Run one command; the exit code. With `debug`, errors keep their traceback."""
+    try:
+        command = typer.main.get_command(application())
+        code = int(command.main(arguments, prog_name="hwsim", standalone_mode=False) or 0)
+    except HwsimError as error:
+        if debug:
+            raise
+        return _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except typer.Exit as stop:
+        code = int(stop.exit_code)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # a wrong option or argument
+        if debug or usage is None:
+            raise
+        return _fail(f"{usage()} (see hwsim {' '.join(arguments[:1])} --help)")
+    return _fail("interrupted; nothing was left half written", code) if code == 130 else code
+
+
+def application() -> typer.Typer:
+    """All verbs of this folder as one Typer application."""
+    app = typer.Typer(
+        help="Hardware simulator and cost model for quantized Vision Transformers.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for name in catalog.names(VERBS):
+        example = importlib.import_module(f"{VERBS}.{name}").EXAMPLE
+        app.command(name, epilog=f"Example: {example}")(catalog.find(VERBS, name))
+    return app
+
+
+def _fail(message: str, code: int = 2) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code

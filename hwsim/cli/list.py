@@ -1,0 +1,31 @@
+"""`hwsim list`: what there is."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from hwsim import console
+
+EXAMPLE = "hwsim list models"
+
+
+def list_(
+    kind: Annotated[str, typer.Argument(help="models, methods, conventions, workloads or operators.")],
+) -> None:
+    """What there is."""
+    import workloads
+    from hwsim import catalog
+    from workloads import models
+
+    known: dict[str, Callable[[], tuple[str, ...]]] = {
+        "models": models.names,
+        "methods": lambda: catalog.names("qmodels.methods"),
+        "conventions": lambda: catalog.names("hwsim.cost.conventions"),
+        "workloads": workloads.names,
+        "operators": lambda: catalog.names("hwsim.ops"),
+    }
+    if kind not in known:
+        raise catalog.unknown("list", kind, known)
+    for name in known[kind]():
+        console.say(name)

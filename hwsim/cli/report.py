@@ -1,0 +1,22 @@
+"""`hwsim report`: tables and figures again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwsim import console
+
+EXAMPLE = "hwsim report out/q-vit/records.jsonl --out out/again"
+
+
+def report(
+    records: Annotated[Path, typer.Argument(help="A records.jsonl file.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
+) -> None:
+    """Tables and figures again, from stored records."""
+    from hwsim.record import read_records
+    from reports.report import write_report
+
+    files = write_report(read_records(records), out)
+    console.say(f"{len(files)} files in {out}: open {out / 'report.html'}")

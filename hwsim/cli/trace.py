@@ -1,0 +1,47 @@
+"""`hwsim trace`: from a model to a graph."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwsim import console
+from hwsim.cli._options import Abits, Wbits, workload_of
+
+EXAMPLE = "hwsim trace deit_tiny_patch16_224 --wbits 4 --abits 4 --out deit_tiny.safetensors"
+
+
+def trace(
+    model: Annotated[str, typer.Argument(help="A model, a workload, or a checkpoint file.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Write the graph to this file.")] = None,
+    wbits: Wbits = 4,
+    abits: Abits = 4,
+    graphml: Annotated[Path | None, typer.Option("--graphml", help="Write the topology as GraphML.")] = None,
+) -> None:
+    """Trace a model into its op graph; print the listing, or write the graph file."""
+    import workloads
+    from hwsim import store
+    from qmodels import checkpoint as checkpoints
+    from qmodels import evidence
+
+    checkpoint = Path(model) if Path(model).suffix or Path(model).exists() else None
+    if checkpoint:
+        found = workloads.find(checkpoints.read(checkpoint)[1]["workload"])
+    else:
+        found = workloads.find(model) if model in workloads.names() else workload_of(model, wbits, abits)
+    graph = evidence.graph_of(found, checkpoint)
+    if out:
+        store.save(graph, out)
+        console.say(f"{graph.name}: {len(graph.nodes)} nodes, wrote {out}")
+    if graphml:
+        import io
+
+        import networkx
+
+        from hwsim.files import write_bytes
+
+        buffer = io.BytesIO()
+        networkx.write_graphml(graph.to_networkx(), buffer)
+        write_bytes(buffer.getvalue(), graphml)
+    if not out and not graphml:
+        print(graph)
