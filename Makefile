@@ -12,7 +12,7 @@ reproduce: $(STAMP)
 	$(BIN)/hwsim reproduce --out $(OUT)
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
