@@ -11,8 +11,9 @@ STAMP  := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum 
 reproduce: $(STAMP)
 	$(BIN)/hwsim reproduce --out $(OUT)
 
+test: export OMP_NUM_THREADS = 1  # one worker per core: threads of their own would only spin
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -q
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

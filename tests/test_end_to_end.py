@@ -11,7 +11,6 @@ import pytest
 from hwsim.cli import run
 from hwsim.record import read_records
 
-pytestmark = pytest.mark.xdist_group("job")  # one run of the main job serves all tests here
 COMMAND = (sys.executable, "-m", "hwsim", "reproduce", "--out")
 
 

@@ -1,6 +1,7 @@
 import copy
 
 import pytest
+import safetensors.torch
 import torch
 
 import workloads
@@ -121,3 +122,13 @@ def test_an_unreachable_hub_names_the_offline_ways(monkeypatch):
         "deit_tiny_patch16_224: weights cannot be loaded, got FileNotFoundError: no connection; without a network give "
         "checkpoint_path=FILE, or pretrained_cfg_overlay={'file': FILE}"
     )
+
+
+def test_real_weights_load_from_a_file_without_a_network(tmp_path):
+    torch.manual_seed(3)
+    weights = {name: torch.randn_like(tensor) for name, tensor in models.create(DEIT).state_dict().items()}
+    file = tmp_path / "deit.safetensors"
+    safetensors.torch.save_file(weights, file)
+    for given in ({"checkpoint_path": str(file)}, {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}):
+        loaded = models.create(DEIT, **given)
+        assert all(torch.equal(tensor, weights[name]) for name, tensor in loaded.state_dict().items())

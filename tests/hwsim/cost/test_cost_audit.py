@@ -18,7 +18,6 @@ TAGS = {
     "quantized",
     "relative_error",
 }
-pytestmark = pytest.mark.xdist_group("traced")
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,6 @@ NAMES = catalog.names(CATALOGUE)
 R1A = QvitTable(attention_bits=8, elementwise=NONE)
 R1B = QvitTable()
 
-pytestmark = pytest.mark.xdist_group("traced")
-
 
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(name: str, block: Graph) -> None:

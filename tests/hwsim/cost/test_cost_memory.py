@@ -56,7 +56,6 @@ def test_codes_at_their_bits_and_accumulators_at_32() -> None:
     assert peak_activations(graph) == Peak(20 + 100 * 4, "y", ("q", "y"))
 
 
-@pytest.mark.xdist_group("traced")
 def test_deit_small(traced: Callable) -> None:
     peak = traced("DeiT-S").peak
     assert peak.node == "blocks.0.attn.qk.dequantize"

@@ -89,7 +89,6 @@ def test_an_entry_that_rounds_to_zero(block: Graph) -> None:
     assert speedup(block, QvitTable(decimals=9)) > 0
 
 
-@pytest.mark.xdist_group("traced")
 def test_macs_equal_those_of_pytorch(plain: Callable[[str], Any], labels: dict[str, str]) -> None:
     """FlopCounterMode on timm's own float model, on the meta device; it counts two operations per MAC."""
     torch = pytest.importorskip("torch")

@@ -141,6 +141,5 @@ def test_with_bits_equals_a_model_traced_at_those_bits(method: str) -> None:
         assert with_bits(traced, *bits) == rows(*bits), bits
 
 
-@pytest.mark.xdist_group("traced")
 def test_a_repeated_block_is_the_model(traced: Callable[..., Any], from_one_block: Callable[[str], Any]) -> None:
     assert from_one_block("DeiT-T") == traced("DeiT-T").rows  # so the other DeiTs of these tests can do with one block
