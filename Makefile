@@ -11,7 +11,8 @@ STAMP  := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum 
 reproduce: $(STAMP)
 	$(BIN)/hwsim reproduce --out $(OUT)
 
-test: export OMP_NUM_THREADS = 1  # one worker per core: threads of their own would only spin
+# One worker per core: threads of their own would only spin.
+test: export OMP_NUM_THREADS = 1
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q
 

@@ -1,7 +1,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import pytest
 
 from hwsim.cost.memory import Peak, parameter_bytes, peak_activations
 from hwsim.cost.work import with_bits, work
