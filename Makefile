@@ -13,6 +13,7 @@ reproduce: $(STAMP)
 
 # One worker per core: threads of their own would only spin.
 test: export OMP_NUM_THREADS = 1
+test: export OMP_WAIT_POLICY = PASSIVE
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q
 

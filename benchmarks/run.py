@@ -7,6 +7,7 @@ Times are medians over the rounds; ratios are medians of each round's ratio. Pea
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -104,7 +105,8 @@ def main() -> None:
         return
     for part in (*arguments.models, "simulate"):
         command = [sys.executable, __file__, "--part", part, "--rounds", str(arguments.rounds)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # as the command line sets it
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
         print(part)
         for key, value in json.loads(done.stdout).items():
             print(f"  {key:45} {value:10.3f}")

@@ -6,6 +6,7 @@ inside the verbs, so that `hwsim --help` loads neither torch, numba nor matplotl
 """
 
 import importlib
+import os
 import sys
 
 import typer
@@ -18,6 +19,8 @@ VERBS = "hwsim.cli"
 
 def main() -> None:
     """Run the command line and exit."""
+    # On a busy machine OpenMP's spinning barriers cost a time slice each, and torch becomes tens of times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = "--debug" in sys.argv
     sys.exit(run([argument for argument in sys.argv[1:] if argument != "--debug"], debug=debug))
 
