@@ -1,11 +1,14 @@
 """How the command line speaks: tables to stdout, progress to stderr, records and summaries as JSON for machines."""
 
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -33,21 +36,50 @@ def say(text: str) -> None:
     out().print(text, markup=False, soft_wrap=True)
 
 
+_interrupted = threading.Event()
+
+
+def watch_interrupts() -> None:
+    """Remember Ctrl-C besides raising it: raised inside a library's callback it may be swallowed, and is then raised again
+    at the next step of progress."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        _interrupted.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+
+
+def stop_if_interrupted() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C came, even if it was swallowed."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def progress(title: str) -> Iterator[Advance]:
     """Within, call the yielded function with (done, total): a bar on a terminal, a line now and then elsewhere."""
-    if sys.stderr.isatty():
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(title, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
+    with _bar(title) if sys.stderr.isatty() else _lines(title) as show:
+
+        def advance(done: int, total: int) -> None:
+            stop_if_interrupted()
+            show(done, total)
+
+        yield advance
+    stop_if_interrupted()
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Advance]:
+    text = TextColumn("{task.description}")
+    columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _lines(title: str) -> Iterator[Advance]:
     last = time.monotonic()
 
     def line(done: int, total: int) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from hwsim.errors import BadFile
@@ -38,8 +39,11 @@ def check_writable(path: Path) -> None:
         raise BadFile(f"{path}: must be a file to write, got a folder; name a file in it")
     if existing != path and not existing.is_dir():
         raise BadFile(f"{path}: cannot be written, got {existing}, which is no folder; choose another place")
-    if not os.access(existing, os.W_OK):
-        raise BadFile(f"{path}: cannot be written, got no permission for {existing}; choose another place")
+    try:  # asking for permission is not enough: a place may be read-only, or no real folder at all
+        with tempfile.TemporaryFile(dir=existing if existing.is_dir() else existing.parent):
+            pass
+    except OSError as error:
+        raise BadFile(f"{path}: cannot be written, got {error.strerror or error}; choose another place") from None
 
 
 def check_folder(path: Path) -> None:

@@ -23,8 +23,11 @@ Specs = tuple[TensorSpec, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Action:
-    """One primitive step of arithmetic, on operands of `a_bits` and `b_bits` (32 is a float): `mac`, `add`, `mul`,
-    `div`, `exp`, `erf`, `sqrt`, `max`, `quantize` (scale, round, clamp), `dequantize` (subtract zero point, scale)."""
+    """One primitive step of arithmetic, on operands of `a_bits` and `b_bits` (32 is a float).
+
+    Kinds: `mac`, `add`, `mul`, `div`, `exp`, `erf`, `sqrt`, `max`, `quantize` (scale, round, clamp), `requantize`
+    (multiply, shift, clamp), `dequantize` (subtract zero point, scale).
+    """
 
     kind: str
     a_bits: int

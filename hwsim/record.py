@@ -1,8 +1,8 @@
 """Records: one row, one number, one unit. All that reports know; stored as JSON lines.
 
 A record says that for `workload` (and `accelerator`, where one is involved), at `node` (a graph node, a group, or "" for
-the whole), the quantity `metric` has `value` in `unit`; `source` says who says so: `measured`, `computed`, `printed in
-<paper>` or `inferred`, with the counting convention where one applies.
+the whole), the quantity `metric` has `value` in `unit`; `source` says how we know:
+`measured`, `computed` (by a printed rule), `fitted` or `inferred` (by a rule of ours), or `documented rule`.
 """
 
 import dataclasses

@@ -73,8 +73,8 @@ def read_array(path: Path) -> Array:
     """The array in a .npy file; raises BadFile where it is not one, or holds Python objects."""
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BadFile(f"{path}: must be a .npy file of numbers, got {reason}; write it by numpy.save") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise BadFile(f"{path}: must be a .npy file of numbers, got another kind; write one array by numpy.save")

@@ -34,6 +34,9 @@ from hwsim.ops.softmax import Softmax
 from hwsim.ops.transpose import Transpose
 from hwsim.spec import BipolarSpec, IntegerSpec, QuantSpec, TensorSpec
 
+WHOLE = 2**63 - 1
+"""How ATen writes the open end of a slice."""
+
 
 @dataclass(frozen=True, slots=True)
 class Activation:
@@ -276,6 +279,8 @@ def _reshape(t: Tracer, site: Site, x: Activation, *_: Any) -> Activation:
 def _permute(t: Tracer, site: Site, x: Activation, dims: Sequence[int]) -> Activation:
     rank = len(dims)
     order = tuple(d % rank for d in dims)
+    if x.order:
+        raise IllegalModel(f"{site.path}: the batch must stay the leading axis, got two permutations; slice in between")
     if order[0] != 0:
         return Activation(x.name, x.quantized, order)
     return t.emit(_local(site, "transpose"), Transpose(order), x.name, quantized=x.quantized)
@@ -305,11 +310,11 @@ def _slice(
     t: Tracer, site: Site, x: Activation, dim: int = 0, start: int | None = None, end: Any = None, step: int = 1
 ) -> Activation:
     begin = start or 0
+    if dim == 0 and begin == 0 and end == WHOLE:
+        return x
     if dim == 0 or begin < 0:
-        if dim == 0 and begin == 0:
-            return x
         raise IllegalModel(
-            f"{site.path}: a slice starts inside an axis behind the batch, got {dim}, {start}; rewrite it"
+            f"{site.path}: a slice starts inside an axis behind the batch, got axis {dim}, start {start}; rewrite it"
         )
     stop = begin + (site.shape[dim] - 1) * step + 1
     return t.emit(_local(site, "slice"), Slice(dim, begin, stop, step), x.name, quantized=x.quantized)

@@ -78,4 +78,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors, metadata = read_tensors(Path(path), FORMAT, REMEDY)
     if "workload" not in metadata:
         raise BadFile(f"{path}: must name its workload, got none; {REMEDY}")
+    workload = workloads.find(metadata["workload"])
+    for key, wanted in (("bits", str(workload.bits)), ("method", workload.method)):
+        if metadata.get(key, wanted) != wanted:
+            raise BadFile(f"{path}: {key} of {workload.name} must be {wanted}, got {metadata[key]}; {REMEDY}")
     return {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}, metadata

@@ -60,6 +60,8 @@ def image_folder(root: Path, split: str, image: tuple[int, int, int]) -> Dataset
 def load(workload: Workload, split: str, root: Path | None = None, limit: int | None = None) -> tuple[Tensor, Tensor]:
     """Images and labels of `split`, as two tensors, the first `limit` of them; `root` is where image folders are."""
     if workload.dataset.kind == "digits":
+        if root is not None:
+            raise HwsimError(f"{workload.dataset.name}: come with the package, got the folder {root}; leave out --data")
         images, labels = digits(split)
         return images[:limit], labels[:limit]
     if root is None:

@@ -38,16 +38,25 @@ def trace(model: nn.Module, example: Tensor, name: str = "model", meta: Mapping[
     inputs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
     tracer = Tracer(taken={INPUT})
     values: dict[torch.fx.Node, Any] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     outputs: list[str] = []
     for node in program.graph.nodes:
         if node.op == "placeholder":
             values[node] = _placeholder(inputs[node.name], state)
         elif node.op == "call_function":
             values[node] = _call(node, values, tracer)
+            if isinstance(values[node], Activation) and not values[node].order:
+                shapes[values[node].name] = _checked(values[node].name, node.meta["val"].shape)
         elif node.op == "output":
             outputs = [tracer.real(values[value]) for value in node.args[0]]
     facts = {"parameters": parameters(model), **(meta or {})}
-    return build(name, {INPUT: TensorSpec((1, *image))}, tracer.constants, tracer.nodes, outputs, facts)
+    graph = build(name, {INPUT: TensorSpec((1, *image))}, tracer.constants, tracer.nodes, outputs, facts)
+    for value, shape in shapes.items():
+        if value in graph.specs and graph.specs[value].shape != shape:
+            raise IllegalModel(
+                f"{value}: must have the shape {shape}, got {graph.specs[value].shape}; mend its rule in aten.py"
+            )
+    return graph
 
 
 def parameters(model: nn.Module) -> int:
@@ -104,19 +113,25 @@ def _call(node: torch.fx.Node, values: Mapping[torch.fx.Node, Any], tracer: Trac
         )
     if packet == "aten.unbind":
         kwargs = {**kwargs, "count": len(results)}
-    return RULES[packet](tracer, Site(path, _per_image(path, packet, results[0].shape)), *args, **kwargs)
+    return RULES[packet](tracer, Site(path, _per_image(results[0].shape)), *args, **kwargs)
 
 
-def _per_image(path: str, packet: str, shape: torch.Size) -> tuple[int, ...]:
-    """The shape for one image; only a permutation that a slice undoes may have the batch elsewhere than in front."""
-    sizes = [
-        size.node.expr.subs(dict.fromkeys(size.node.expr.free_symbols, 1)) if _symbolic(size) else size
+def _per_image(shape: torch.Size) -> tuple[int, ...]:
+    """The shape for one image."""
+    return tuple(
+        int(size.node.expr.subs(dict.fromkeys(size.node.expr.free_symbols, 1)) if _symbolic(size) else size)
         for size in shape
-    ]
-    moved = [axis for axis, size in enumerate(shape) if axis and _symbolic(size)]
-    if moved and packet != "aten.permute":
-        raise IllegalModel(f"{path}: the batch must stay the leading axis, got axis {moved[0]} in {packet}; reorder it")
-    return tuple(int(size) for size in sizes)
+    )
+
+
+def _checked(value: str, shape: torch.Size) -> tuple[int, ...]:
+    """The shape for one image of an activation, whose leading axis must be the batch, and no other."""
+    batch = [axis for axis, size in enumerate(shape) if _symbolic(size)]
+    if batch != [0]:
+        raise IllegalModel(
+            f"{value}: the batch must stay the leading axis, got it at {batch} of {len(shape)}; reorder it"
+        )
+    return _per_image(shape)
 
 
 def _symbolic(size: Any) -> bool:

@@ -79,7 +79,7 @@ def verify(
     model: nn.Module,
     graph: Graph,
     images: Tensor,
-    labels: Tensor,
+    labels: Tensor | None = None,
     *,
     dtype: torch.dtype = torch.float64,
     threads: int | None = None,
@@ -87,8 +87,8 @@ def verify(
 ) -> VerifyReport:
     """Compare the codes of every activation quantizer of `model` with those of `graph`, which was traced from it.
 
-    images: (B, C, H, W); labels: (B,), for the accuracies. Raises IllegalModel where a quantizer of the model has no
-    node in the graph.
+    images: (B, C, H, W); labels: (B,), for the accuracies, which are 0 without them. Raises IllegalModel where the model
+    has no activation quantizer to compare, or one without a node in the graph.
     """
     reference = copy.deepcopy(model).to(dtype).eval()
     quantizers = _activation_quantizers(reference, graph)
@@ -105,7 +105,7 @@ def verify(
             for name in order:
                 tallies[mode].add(name, values[name], seen[name])
         predicted = values[graph.outputs[0]].argmax(1)
-        truth = labels[part].numpy()
+        truth = np.full(len(wanted), -1) if labels is None else labels[part].numpy()
         correct_reference += int((wanted == truth).sum())
         correct_integer += int((predicted == truth).sum())
         agreeing += int((predicted == wanted).sum())
@@ -123,6 +123,8 @@ def _activation_quantizers(model: nn.Module, graph: Graph) -> dict[str, Quantize
         for path, module in model.named_modules()
         if isinstance(module, Quantizer) and module.batched
     }
+    if not found:
+        raise IllegalModel(f"{graph.name}: codes are compared at activation quantizers, got none; quantize the model")
     known = {node.name for node in graph.nodes}
     for name in found:
         if name not in known:

@@ -32,18 +32,19 @@ _SHIPPED = {
         _digits("digits_w2a2", Bits(2, 2), "qvit", Recipe(epochs=120, lr=3e-3, teacher="digits_float")),
     )
 }
-_QVIT_MODELS = (
+QVIT_MODELS = (
     "deit_tiny_patch16_224",
     "deit_small_patch16_224",
     "deit_base_patch16_224",
     "swin_tiny_patch4_window7_224",
     "swin_small_patch4_window7_224",
 )
+"""The models whose efficiency the Q-ViT paper (arXiv 2210.06707) states, plain; the released code distils its DeiTs."""
 
 
 def names() -> tuple[str, ...]:
     """The workloads with a name of their own: the digits ones, and the suite of the Q-ViT paper."""
-    return (*_SHIPPED, *(f"{model}_w{b}a{b}" for model in _QVIT_MODELS for b in (4, 3, 2)))
+    return (*_SHIPPED, *(f"{model}_w{b}a{b}" for model in QVIT_MODELS for b in (4, 3, 2)))
 
 
 def find(name: str) -> Workload:
@@ -56,6 +57,3 @@ def find(name: str) -> Workload:
     bits, model = Bits.parse(match["bits"]), models.find(match["model"])
     dataset = datasets.DIGITS if model.name == "digits_deit" else datasets.IMAGENET
     return Workload(name, model, dataset, bits, "lsq" if bits.is_float else "qvit")
-
-
-QVIT_SUITE = tuple(find(f"{model}_w{b}a{b}") for model in _QVIT_MODELS for b in (4, 3, 2))

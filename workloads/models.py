@@ -50,6 +50,7 @@ _MODELS = {
         _imagenet("vit_tiny_patch16_224", "ViT-T"),
         _imagenet("vit_small_patch16_224", "ViT-S"),
         _imagenet("vit_base_patch16_224", "ViT-B"),
+        _imagenet("vit_large_patch16_224", "ViT-L"),
         _imagenet("swin_tiny_patch4_window7_224", "Swin-T"),
         _imagenet("swin_small_patch4_window7_224", "Swin-S"),
     )

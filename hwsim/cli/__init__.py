@@ -1,7 +1,7 @@
 """The command line: a folder of verbs, one file each, and the composition root: only here may hwsim import qmodels, reports.
 
 A verb's file defines a function of its name (its docstring is the help text) and EXAMPLE. Exit codes: 0 done, 1 a check
-failed, 2 bad input (one line `error: ...` on stderr; a traceback only with --debug), 130 interrupted. Heavy imports stand
+failed, 2 bad input or an interrupt (one line `error: ...` on stderr; a traceback only with --debug). Heavy imports stand
 inside the verbs, so that `hwsim --help` loads neither torch, numba nor matplotlib.
 """
 
@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from hwsim import catalog
+from hwsim import __version__, catalog, console
 from hwsim.errors import HwsimError
 
 VERBS = "hwsim.cli"
@@ -21,8 +21,13 @@ def main() -> None:
     """Run the command line and exit."""
     # On a busy machine OpenMP's spinning barriers cost a time slice each, and torch becomes tens of times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    console.watch_interrupts()
     debug = "--debug" in sys.argv
-    sys.exit(run([argument for argument in sys.argv[1:] if argument != "--debug"], debug=debug))
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    if arguments == ["--version"]:
+        print(f"hwsim {__version__}")
+        sys.exit(0)
+    sys.exit(run(arguments or ["--help"], debug=debug))
 
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
@@ -35,22 +40,22 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
             raise
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        code = 130
+        code = 130  # as Typer itself answers it
     except typer.Exit as stop:
         code = int(stop.exit_code)
     except Exception as error:
         usage = getattr(error, "format_message", None)  # a wrong option or argument
         if debug or usage is None:
             raise
-        return _fail(f"{usage()} (see hwsim {' '.join(arguments[:1])} --help)")
-    return _fail("interrupted; nothing was left half written", code) if code == 130 else code
+        verb = [argument for argument in arguments[:1] if argument in catalog.names(VERBS)]
+        return _fail(f"{usage()} (see {' '.join(['hwsim', *verb, '--help'])})")
+    return _fail("interrupted; nothing was left half written") if code == 130 else code
 
 
 def application() -> typer.Typer:
     """All verbs of this folder as one Typer application."""
     app = typer.Typer(
-        help="Hardware simulator and cost model for quantized Vision Transformers.",
-        no_args_is_help=True,
+        help="Hardware simulator and cost model for quantized Vision Transformers. --debug: errors keep their traceback.",
         add_completion=False,
         pretty_exceptions_enable=False,
     )

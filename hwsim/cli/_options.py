@@ -10,15 +10,20 @@ if TYPE_CHECKING:
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Also write the result as JSON.")]
 Wbits = Annotated[int, typer.Option("--wbits", help="Bits of the weights: 1..8, or 32 for float.")]
 Abits = Annotated[int, typer.Option("--abits", help="Bits of the activations: 1..8, or 32 for float.")]
+Ends = Annotated[int, typer.Option("--ends", help="Bits of the patch embedding and the heads: 1..8, or 32.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Worker threads; all cores by default.")]
 
 
-def workload_of(model: str, wbits: int, abits: int) -> "Workload":
-    """The workload of `model` at these bits; raises UnknownName or HwsimError."""
+def workload_of(name: str, wbits: int, abits: int, ends: int = 8) -> "Workload":
+    """The workload `name`, or the model `name` at these bits; raises UnknownName or HwsimError."""
+    import dataclasses
+
     import workloads
     from workloads import models
     from workloads.bits import Bits
 
-    models.find(model)
-    Bits(wbits, abits)
-    return workloads.find(f"{model}_w{wbits}a{abits}")
+    if name in workloads.names():
+        return workloads.find(name)
+    models.find(name)
+    bits = Bits(wbits, abits, ends)
+    return dataclasses.replace(workloads.find(f"{name}_w{wbits}a{abits}"), bits=bits)

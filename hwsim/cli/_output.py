@@ -17,10 +17,10 @@ def print_tables(records: Iterable[Record], *names: str) -> None:
             console.out().print(as_rich(table))
 
 
-def total(records: Iterable[Record], metric: str, **tags: str) -> float:
-    """The sum of the records of `metric` with these tags."""
+def total(records: Iterable[Record], metric: str, **tags: str) -> int:
+    """The sum of the counts `metric` with these tags, over whole models."""
     chosen = (r for r in records if r.metric == metric and all(r.tag(k) == v for k, v in tags.items()))
-    return sum(float(r.value) for r in chosen)
+    return sum(int(r.value) for r in chosen)
 
 
 def versions() -> list[Record]:

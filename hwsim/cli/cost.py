@@ -5,15 +5,18 @@ from typing import Annotated, Any
 import typer
 
 from hwsim import console
-from hwsim.cli._options import Abits, Json, Wbits, workload_of
+from hwsim.cli._options import Abits, Ends, Json, Wbits, workload_of
+from hwsim.errors import HwsimError
 
 EXAMPLE = "hwsim cost deit_small_patch16_224 --wbits 4 --abits 4 --convention bitops_wa"
+USUAL = ("macs", "swin_flops", "bireal_ladder", "bitops_wa", "size_bidet")
 
 
 def cost(
-    model: Annotated[str, typer.Argument(help="A model, see `hwsim list models`.")],
+    model: Annotated[str, typer.Argument(help="A model or workload, see `hwsim list models`.")],
     wbits: Wbits = 4,
     abits: Abits = 4,
+    ends: Ends = 8,
     convention: Annotated[list[str] | None, typer.Option("--convention", help="A counting rule; repeatable.")] = None,
     per_layer: Annotated[bool, typer.Option("--per-layer", help="One row per node instead of per group.")] = False,
     json: Json = None,
@@ -21,18 +24,25 @@ def cost(
     """What one image costs: operations, bit operations, size and memory, by named counting rules."""
     from hwsim.cost.memory import parameter_bytes, peak_activations
     from hwsim.cost.table import find, tally
-    from hwsim.cost.work import work
+    from hwsim.cost.work import published_parameters, work
     from qmodels import evidence
 
-    names = convention or ["macs", "swin_flops", "bireal_ladder", "bitops_wa", "size_bidet"]
-    for name in names:
+    for name in convention or ():
         find(name)
-    workload = workload_of(model, wbits, abits)
+    workload = workload_of(model, wbits, abits, ends)
+    wbits, abits = workload.bits.weights, workload.bits.activations
     with console.progress(f"tracing {model}") as advance:
         advance(0, 1)
         graph = evidence.skeleton_of(workload)
     rows = work(graph)
-    tables = [tally(rows, name) for name in names]
+    tables, left_out = [], []
+    for name in convention or USUAL:
+        try:
+            tables.append(tally(rows, name))
+        except HwsimError as error:
+            if convention:
+                raise
+            left_out.append(str(error))
     peak = peak_activations(graph)
     tags = (("wbits", str(wbits)), ("abits", str(abits)))
     records = [record for table in tables for record in table.records(model, tags)]
@@ -40,14 +50,20 @@ def cost(
         "model": model,
         "wbits": wbits,
         "abits": abits,
-        "parameters": graph.meta["parameters"],
+        "parameters": published_parameters(rows),
+        "parameters_with_method": graph.meta["parameters"],
+        "left_out": left_out,
         "parameter_bytes": parameter_bytes(rows),
         "peak_activation_bytes": peak.bytes,
         "peak_activation_node": peak.node,
     }
     if json != "-":
         _show_costs(tables, f"{workload.model.label} W{wbits}A{abits}, one image", per_layer)
-        console.say(f"{graph.meta['parameters']:,} parameters in {parameter_bytes(rows) / 1e6:.3f} MB.")
+        for reason in left_out:
+            console.say(f"left out: {reason}")
+        extra = graph.meta["parameters"] - published_parameters(rows)
+        added = f" and {extra:,} of norms that {workload.method} puts on q and k" if extra else ""
+        console.say(f"{published_parameters(rows):,} parameters{added}, {parameter_bytes(rows) / 1e6:.3f} MB in all.")
         console.say(f"At most {peak.bytes / 1e6:.3f} MB of activations alive, at {peak.node}.")
     if json:
         console.write_json(json, records, summary)

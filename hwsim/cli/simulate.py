@@ -21,7 +21,7 @@ def simulate(
     threads: Threads = None,
     json: Json = None,
 ) -> None:
-    """Run a graph on images: integers where the graph has them, bit for bit the same on every machine."""
+    """Run a graph on images: integers where the graph has them, the same bits for any number of threads."""
     import numpy as np
 
     from hwsim import simulator, store

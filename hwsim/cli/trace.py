@@ -23,8 +23,10 @@ def trace(
     from hwsim import store
     from qmodels import checkpoint as checkpoints
     from qmodels import evidence
+    from workloads import models
 
-    checkpoint = Path(model) if Path(model).suffix or Path(model).exists() else None
+    named = model in workloads.names() or model in models.names()
+    checkpoint = Path(model) if not named and (Path(model).suffix or Path(model).is_file()) else None
     if checkpoint:
         found = workloads.find(checkpoints.read(checkpoint)[1]["workload"])
     else:

@@ -16,16 +16,11 @@ from hwsim.cost.table import entries
 from hwsim.cost.work import Rows, with_bits
 from hwsim.errors import HwsimError
 from hwsim.record import Record
+from workloads import QVIT_MODELS
 from workloads.claims import QVIT_FLOPS, QVIT_SPEEDUP, Claim
 
 DEIT_S, DEIT_B = "deit_small_patch16_224", "deit_base_patch16_224"
-MODELS = (
-    "deit_tiny_patch16_224",
-    DEIT_S,
-    DEIT_B,
-    "swin_tiny_patch4_window7_224",
-    "swin_small_patch4_window7_224",
-)
+MODELS = QVIT_MODELS
 BITS = (4, 3, 2)
 _CLAIMED: Mapping[tuple[str, int], Claim] = {
     (DEIT_S, 4): QVIT_SPEEDUP,
@@ -91,7 +86,7 @@ def _record(name: str, bits: int, reading: Reading, rows: Rows) -> Record:
     figure = claim.value.split()[-1] if claim else ""
     tags = {
         "claim": str(claim or ""),
-        "printed": figure,
+        "printed": claim.value if claim else "",
         "printed_status": claim.status if claim else "",
         "wbits": str(bits),
         "abits": str(bits),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from hwsim.cost.memory import Peak
 from hwsim.cost.table import tally
-from hwsim.cost.work import Rows, with_bits
+from hwsim.cost.work import Rows, published_parameters, with_bits
 from hwsim.record import Record
 
 PER_BITS = ("bireal_ladder", "bitops_wa", "size_simple", "size_bidet", "size_tervit")
@@ -24,8 +24,7 @@ def overview(workload: str, label: str, rows: Rows, bits: Iterable[int], peak: P
         for name in PER_BITS:
             records += tally(with_bits(rows, width, width), name).records(workload, (*plain, *_at(width)))
     records.append(Record(workload, "peak_activation_bytes", peak.bytes, "byte", tags=(*plain, *_at(peak_bits))))
-    parameters = sum(row.weights + row.parameters for row in rows)
-    return [*records, Record(workload, "parameters", parameters, "param", tags=plain)]
+    return [*records, Record(workload, "parameters", published_parameters(rows), "param", tags=plain)]
 
 
 def _at(width: int) -> tuple[tuple[str, str], ...]:

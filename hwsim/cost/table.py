@@ -51,7 +51,7 @@ class CostTable:
 
     def records(self, workload: str, tags: tuple[tuple[str, str], ...] = ()) -> tuple[Record, ...]:
         """One record per group and one of the total (at node ""), the metric being the convention's name."""
-        source = "inferred" if self.convention.status == "inferred" else "computed"
+        source = "computed" if self.convention.status == "printed" else self.convention.status
         values = {**self.by_group(), "": self.total}
         return tuple(
             Record(workload, self.name, value, self.unit, node=node, source=source, tags=tags)

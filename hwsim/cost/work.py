@@ -72,9 +72,11 @@ def work(graph: Graph) -> tuple[Work, ...]:
         if row.gemm is not None and weight and weight not in stored:
             stored.add(weight)
             row = dataclasses.replace(row, weights=specs[weight].elements)
+        if row.role == "qk_norm":
+            row = dataclasses.replace(row, parameters=2 * row.shape[-1])
         rows.append(row)
     held = graph.meta.get("parameters", sum(specs[name].elements for name in graph.constants))
-    rest = int(held) - sum(row.weights for row in rows)
+    rest = int(held) - sum(row.weights + row.parameters for row in rows)
     return (*rows, Work(PARAMETERS, "constant", "elementwise", "parameters", parameters=rest))
 
 
@@ -82,8 +84,8 @@ def with_bits(rows: Rows, weights: int, activations: int, ends: int = 8) -> tupl
     """`rows` of a quantized graph at other widths: 1..8, or 32 for float; the patch embedding and the heads at `ends`.
 
     All operands of attention products are activations. At W32A32 everything is float, the ends too. Conversions that
-    float operands do not need disappear, so widths can be lowered again only from rows that are still quantized. Norms
-    that a method puts on q and k stay, even where activations become float.
+    float operands do not need disappear, so widths can be lowered again only from rows that are still quantized. So do
+    norms that a method puts on q and k for their quantizers, with their parameters.
     """
     for value in (weights, activations, ends):
         if isinstance(value, bool) or not isinstance(value, int) or not (1 <= value <= 8 or value == FLOAT_BITS):
@@ -98,6 +100,8 @@ def with_bits(rows: Rows, weights: int, activations: int, ends: int = 8) -> tupl
     served = {name: row.gemm for name, row in products.items() if row.gemm is not None}
     priced = []
     for row in rows:
+        if row.role == "qk_norm" and activations == FLOAT_BITS:
+            continue
         if row.gemm is not None:
             priced.append(products[row.node])
         elif row.serves not in served:
@@ -105,6 +109,11 @@ def with_bits(rows: Rows, weights: int, activations: int, ends: int = 8) -> tupl
         elif (converted := _converted(row, served[row.serves])) is not None:
             priced.append(converted)
     return tuple(priced)
+
+
+def published_parameters(rows: Rows) -> int:
+    """Parameters of the published architecture: without those of norms that a method puts on q and k."""
+    return sum(row.weights + row.parameters for row in rows if row.role != "qk_norm")
 
 
 def full_precision(rows: Rows) -> bool:

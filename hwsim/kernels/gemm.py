@@ -1,7 +1,7 @@
 """Exact integer matrix products (S3): acc = sum over k of (a - za) * (b - zb), in int32.
 
-The caller proves that no accumulator leaves int32. Operands are any of int8, uint8, int16; zero points are subtracted
-while operands are packed to int16 or int32, so that one loop serves every mix of signs.
+The caller proves that no accumulator leaves int32, and has subtracted the zero points: the left operand comes as int32,
+the right one as int16 or int32, so that one loop serves every mix of signs.
 """
 
 import numpy as np
@@ -10,9 +10,6 @@ import numpy.typing as npt
 from hwsim.kernels.kernel import kernel
 
 Int32 = npt.NDArray[np.int32]
-
-ROWS = 4
-"""Rows of the left operand that share one pass over the right one."""
 
 
 def _gemm(a: npt.NDArray[np.int32], b: npt.NDArray[np.int16], out: Int32) -> None:

@@ -1,5 +1,4 @@
-"""Add: the sum of two floats with broadcasting, float island (bias, residual and position in the mixed form: add; the
-scores' 1 / sqrt(d): mul)."""
+"""Add (S8): the sum of two floats with broadcasting, float island: biases, residuals, positions, masks."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
-"""Mul: the product of two floats with broadcasting, float island (bias, residual and position in the mixed form: add; the
-scores' 1 / sqrt(d): mul)."""
+"""Mul (S8): the product of two floats with broadcasting, float island: the scores' 1 / sqrt(d)."""
 
 from collections import Counter
 from dataclasses import dataclass

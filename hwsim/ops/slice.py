@@ -18,10 +18,10 @@ class Slice(Op):
     drop: bool = False
 
     onnx = "Slice"
-    torch = ("aten.slice", "aten.select", "aten.unbind", "aten.chunk", "aten.split")
+    torch = ("aten.slice", "aten.select", "aten.unbind")
 
     def infer(self, inputs: Specs) -> TensorSpec:
-        """The kept elements; codes keep their meaning, channel by channel."""
+        """The kept elements; codes keep their one scale."""
         (x,) = inputs
         need_axes((self.axis,), x)
         need(not (x.batched and self.axis == 0), "the batch is not sliced", self.axis, "slice another axis")

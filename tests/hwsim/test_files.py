@@ -86,7 +86,10 @@ def test_check_folder(tmp_path):
 
 
 def test_no_permission(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.access", lambda path, mode: False)
+    def refuse(**_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     assert refused(check_writable, tmp_path / "x") == (
-        f"{tmp_path / 'x'}: cannot be written, got no permission for {tmp_path}; choose another place"
+        f"{tmp_path / 'x'}: cannot be written, got Permission denied; choose another place"
     )

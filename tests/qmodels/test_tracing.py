@@ -9,11 +9,13 @@ import torch
 from torch import nn
 
 import workloads
+from hwsim import catalog
 from hwsim.errors import IllegalModel
 from hwsim.graph import op_name
 from hwsim.simulator import simulate
 from hwsim.store import load, save
 from qmodels import builder
+from qmodels.aten import RULES
 from qmodels.quantizer import make
 from qmodels.tracing import INPUT, parameters, trace
 from qmodels.verification import verify
@@ -148,3 +150,36 @@ class _Branching(nn.Module):
 def test_a_model_that_cannot_be_captured_is_refused_in_one_line(images):
     with pytest.raises(IllegalModel, match=r"^_Branching: torch\.export must be able to capture it on images"):
         trace(_Branching(), images, "branching")
+
+
+class _Twice(nn.Module):
+    def forward(self, x):
+        return nn.functional.gelu(x.permute(2, 0, 1).permute(1, 0, 2).permute(0, 2, 1))
+
+
+class _First(nn.Module):
+    def forward(self, x):
+        return nn.functional.gelu(x[:1])
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [(_Twice(), "the batch must stay the leading axis"), (_First(), "a slice starts inside an axis behind the batch")],
+)
+def test_the_batch_is_neither_permuted_twice_nor_cut(network, message):
+    with pytest.raises(IllegalModel, match=message):
+        trace(network, torch.zeros(2, 3, 5), "batch")
+
+
+def test_rules_are_those_that_the_operators_name():
+    named = {name for key in catalog.names("hwsim.ops") for name in catalog.find("hwsim.ops", key).torch}
+    without_arithmetic = {
+        "aten.div",
+        "aten.pad",
+        "aten.expand",
+        "aten.dropout",
+        "aten.contiguous",
+        "aten.clone",
+        "aten.alias",
+    }
+    assert set(RULES) - without_arithmetic == named

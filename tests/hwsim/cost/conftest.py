@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hwsim.cost.memory import Peak, peak_activations
-from hwsim.cost.work import PARAMETERS, Rows, Work, work
+from hwsim.cost.work import Rows, Work, work
 from hwsim.graph import Graph, Node, build
 from hwsim.ops.add import Add
 from hwsim.ops.dequantize import Dequantize
@@ -70,7 +70,7 @@ def deepened(rows: Rows, depth: int = DEPTH) -> tuple[Work, ...]:
     """Rows of a DeiT of one block as those of `depth` equal blocks."""
     first = [row for row in rows if row.node.startswith("blocks.0.")]
     at = rows.index(first[0])
-    held = {"layernorm": 2, "qk_norm": 2, "bias": 1}  # vectors of parameters behind each of these roles
+    held = {"layernorm": 2, "bias": 1}  # vectors of parameters behind each of these roles
     more = (depth - 1) * sum(held.get(row.role, 0) * row.shape[-1] for row in first)
     blocks = (
         dataclasses.replace(
@@ -124,12 +124,8 @@ def traced() -> Callable[..., Traced]:
 
 
 def without_irm(rows: Rows) -> tuple[Work, ...]:
-    """`rows` of a Q-ViT model as if it had no norms on q and k, for figures of the model as published by others."""
-    added = sum(2 * row.shape[-1] for row in rows if row.role == "qk_norm")
-    kept = (row for row in rows if row.role != "qk_norm")
-    return tuple(
-        dataclasses.replace(row, parameters=row.parameters - added) if row.node == PARAMETERS else row for row in kept
-    )
+    """The rows of the published model: without the norms that IRM puts on q and k, and their parameters."""
+    return tuple(row for row in rows if row.role != "qk_norm")
 
 
 @pytest.fixture(scope="session")
