@@ -47,7 +47,12 @@ def watch_interrupts() -> None:
         _interrupted.set()
         raise KeyboardInterrupt
 
+    def unraisable(args: "sys.UnraisableHookArgs") -> None:
+        if args.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(args)
+
     signal.signal(signal.SIGINT, interrupt)
+    sys.unraisablehook = unraisable
 
 
 def stop_if_interrupted() -> None:
