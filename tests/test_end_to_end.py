@@ -33,6 +33,7 @@ def test_it_succeeds_and_prints_the_tables(job):
     at_two = [line for line in claims if line[1] == "2/2"]
     assert {"22.7790x", "21.5000x"} <= {line[5] for line in at_two}
     assert all(line[2:5] == ["about", "21x", "(s)"] for line in at_two)
+    assert "6.142857x = 4.3/0.7 by qvit_table R1b, 1 decimal (inferred)" in done.stdout
     assert "report.html" in done.stdout
     assert (out / "report.html").is_file()
 

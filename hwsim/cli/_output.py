@@ -17,6 +17,14 @@ def print_tables(records: Iterable[Record], *names: str) -> None:
             console.out().print(as_rich(table))
 
 
+def print_findings(records: Iterable[Record]) -> None:
+    """Print one line per claim: which reading comes near it, and what the documented rule gives."""
+    from reports import prose
+
+    for sentence in prose.findings(tuple(records)):
+        console.say(sentence)
+
+
 def total(records: Iterable[Record], metric: str, **tags: str) -> int:
     """The sum of the counts `metric` with these tags, over whole models."""
     chosen = (r for r in records if r.metric == metric and all(r.tag(k) == v for k, v in tags.items()))

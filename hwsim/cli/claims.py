@@ -2,7 +2,7 @@
 
 from hwsim import console
 from hwsim.cli._options import Json, workload_of
-from hwsim.cli._output import print_tables
+from hwsim.cli._output import print_findings, print_tables
 
 EXAMPLE = "hwsim claims --json -"
 
@@ -21,5 +21,6 @@ def claims(json: Json = None) -> None:
     records = list(audit.audit_qvit(rows))
     if json != "-":
         print_tables(records, "claims")
+        print_findings(records)
     if json:
         console.write_json(json, records, {"claims": len(records)})

@@ -8,7 +8,7 @@ import typer
 
 from hwsim import console
 from hwsim.cli._options import Json, Threads
-from hwsim.cli._output import print_tables, total, versions
+from hwsim.cli._output import print_findings, print_tables, total, versions
 from hwsim.record import Record
 
 EXAMPLE = "hwsim reproduce --out out/q-vit"
@@ -51,6 +51,7 @@ def reproduce(
     compared = total(records, "codes_compared", dtype="float64")
     if json != "-":
         print_tables(records, "claims", "agreement")
+        print_findings(records)
         console.say(f"{differ:,.0f} of {compared:,.0f} codes differ between integers and fake quant in float64.")
         console.say(
             f"{len(files)} files in {out} ({time.perf_counter() - start:.0f} s in all): open {out / 'report.html'}"
