@@ -5,12 +5,13 @@ documents. Its `amounts` add up to its total, whatever is grouped; its `entry` i
 total. `status` says who states the rule: `printed` by its authors, `fitted` or `inferred` by us.
 """
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from hwsim.cost.work import Rows
 
 
-class Convention:
+class Convention(ABC):
     """Base of all conventions."""
 
     __slots__ = ()
@@ -18,9 +19,9 @@ class Convention:
     unit: ClassVar[str]
     status: ClassVar[str]
 
+    @abstractmethod
     def amounts(self, rows: Rows) -> tuple[float, ...]:
         """What each row costs, in `unit`."""
-        raise NotImplementedError
 
     def entry(self, total: float) -> float:
         """The table entry for a total, in `unit`; ratios are taken of entries. Here: the total as it is."""
