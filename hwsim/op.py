@@ -25,8 +25,8 @@ Specs = tuple[TensorSpec, ...]
 class Action:
     """One primitive step of arithmetic, on operands of `a_bits` and `b_bits` (32 is a float).
 
-    Kinds: `mac`, `add`, `mul`, `div`, `exp`, `erf`, `sqrt`, `max`, `quantize` (scale, round, clamp), `requantize`
-    (multiply, shift, clamp), `dequantize` (subtract zero point, scale).
+    Kinds: `mac`, `add`, `mul`, `div`, `exp`, `erf`, `sqrt`, `max`, `shift`, `lookup` (one table access), `quantize`
+    (scale, round, clamp), `requantize` (multiply, shift, clamp), `dequantize` (subtract zero point, scale).
     """
 
     kind: str
@@ -61,6 +61,10 @@ class Op:
     """Name of the ONNX operator that it corresponds to, or "" where it takes several."""
     torch: ClassVar[tuple[str, ...]] = ()
     """Names of the ATen operators that it is traced from."""
+    stands_for: ClassVar[str] = ""
+    """The float operator (`softmax`, `gelu`, `layernorm`) that it computes in integers by a definition of its own, or ""."""
+    source: ClassVar[str] = ""
+    """Where that definition is from: paper and equation, or repository."""
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The spec of the value it makes; raises IllegalModel where the inputs do not fit."""
@@ -77,6 +81,10 @@ class Op:
     def gemm(self, inputs: Specs, out: TensorSpec) -> Gemm | None:
         """Its GEMM view for one image, or None."""
         return None
+
+    def reference(self, x: Array, inputs: Specs, out: TensorSpec) -> Array:
+        """The float function that it stands for, of the reals `x`, in float64: what its distance is measured from."""
+        raise TypeError(f"{type(self).__name__} stands for no float function")
 
 
 def need(condition: bool, rule: str, got: object, remedy: str) -> None:

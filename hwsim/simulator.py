@@ -22,6 +22,18 @@ CHUNK = 4
 
 Progress = Callable[[int, int], None]
 
+Execute = Callable[[Graph, Node, Mapping[str, Array]], Array]
+"""How one node is executed: graph, node, and the values made so far, by name; gives the node's value."""
+
+
+def run_node(graph: Graph, node: Node, values: Mapping[str, Array]) -> Array:
+    """The value of `node`, by its operator; an error says which node it is."""
+    try:
+        operands = tuple(values[name] for name in node.inputs)
+        return node.op.run(operands, graph.inputs_of(node), graph.specs[node.name])
+    except HwsimError as error:
+        raise type(error)(f"{node.name}: {error}") from None
+
 
 def simulate(
     graph: Graph,
@@ -32,12 +44,14 @@ def simulate(
     threads: int | None = None,
     chunk: int = CHUNK,
     progress: Progress | None = None,
+    execute: Execute = run_node,
 ) -> dict[str, Array]:
     """Run `graph` on `feeds`: the arrays of the outputs and of every node named in `keep`, for all images.
 
     feeds: for each graph input an array (images, ...) as its spec says. replace: values (images, ...) that stand in for
     a node's own after it was computed (and kept), to feed a node with a reference's values. progress is called with
-    images done and images in all. Raises HwsimError where a feed is missing, misshapen or not finite.
+    images done and images in all. execute: what runs a node, for studies of other arithmetic (`accumulator`, `faults`);
+    it is called from several threads. Raises HwsimError where a feed is missing, misshapen or not finite.
     """
     images = check_feeds(graph, feeds)
     forced = dict(replace or {})
@@ -56,7 +70,7 @@ def simulate(
     def one(start: int) -> dict[str, Array]:
         stop = min(start + chunk, images)
         part = {name: _images(value, graph.specs[name], start, stop) for name, value in {**feeds, **forced}.items()}
-        return _run(graph, part, wanted, forced)
+        return _run(graph, part, wanted, forced, execute)
 
     parts: list[dict[str, Array]] = []
     with ThreadPoolExecutor(max(1, workers)) as pool:
@@ -103,7 +117,9 @@ def _check_codes(name: str, value: Array, spec: TensorSpec) -> None:
         raise HwsimError(f"{name}: codes must be integers in {low}..{high}, got {got}; quantize them")
 
 
-def _run(graph: Graph, feeds: Mapping[str, Array], keep: Collection[str], forced: Collection[str]) -> dict[str, Array]:
+def _run(
+    graph: Graph, feeds: Mapping[str, Array], keep: Collection[str], forced: Collection[str], execute: Execute
+) -> dict[str, Array]:
     """One chunk; values are dropped after their last use."""
     environment: dict[str, Array] = {**graph.constants}
     for name in graph.inputs:
@@ -112,7 +128,7 @@ def _run(graph: Graph, feeds: Mapping[str, Array], keep: Collection[str], forced
     kept = {name: environment[name] for name in keep if name in environment}
     last = graph.last_uses()
     for index, node in enumerate(graph.nodes):
-        value = _step(graph, node, environment)
+        value = execute(graph, node, environment)
         if node.name in keep:
             kept[node.name] = value
         environment[node.name] = feeds[node.name] if node.name in forced else value
@@ -120,15 +136,6 @@ def _run(graph: Graph, feeds: Mapping[str, Array], keep: Collection[str], forced
             if last[name] == index:
                 del environment[name]
     return kept
-
-
-def _step(graph: Graph, node: Node, environment: Mapping[str, Array]) -> Array:
-    try:
-        return node.op.run(
-            tuple(environment[name] for name in node.inputs), graph.inputs_of(node), graph.specs[node.name]
-        )
-    except HwsimError as error:
-        raise type(error)(f"{node.name}: {error}") from None
 
 
 def _images(value: Array, spec: TensorSpec, start: int, stop: int) -> Array:

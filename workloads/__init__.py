@@ -28,6 +28,7 @@ _SHIPPED = {
             "lsq",
             Recipe(epochs=150, lr=1e-3, weight_decay=0.05, warmup=5, label_smoothing=0.1),
         ),
+        _digits("digits_w8a8", Bits(8, 8), "qvit", Recipe(epochs=20, lr=3e-4, teacher="digits_float")),
         _digits("digits_w4a4", Bits(4, 4), "qvit", Recipe(epochs=60, lr=1e-3, teacher="digits_float")),
         _digits("digits_w2a2", Bits(2, 2), "qvit", Recipe(epochs=120, lr=3e-3, teacher="digits_float")),
     )

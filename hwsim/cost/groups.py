@@ -37,11 +37,12 @@ def group_of(name: str, op: Op) -> str:
 
 
 def role_of(name: str, op: Op, inputs: Sequence[TensorSpec]) -> str:
-    """What the node does: `product`, `bias`, `residual`, `qk_norm`, `view`, or its operator's name.
+    """What the node does: `product`, `bias`, `residual`, `qk_norm`, `view`, or the name of its operator, or of the float
+    operator that it stands for.
 
     A residual is the sum of two activations that still have a token axis (the mean of two heads is not one).
     """
-    kind, last = op_name(op), name.rpartition(".")[2]
+    kind, last = op.stands_for or op_name(op), name.rpartition(".")[2]
     if group_of(name, op) != "elementwise":
         return "product"
     if kind == "layernorm" and last in _QK_NORMS:
