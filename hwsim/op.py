@@ -3,22 +3,24 @@
 `infer` - which spec comes out (shape, format, bit growth), or why the node is illegal;
 `run`   - which values (the reference semantics that docs/semantics.md numbers);
 `count` - how much arithmetic, as a Counter of Action;
-`gemm`  - its matrix-multiply view, or None for work of the vector unit;
+`gemm`  - its matrix-multiply view, or None for work of the vector unit (with a view comes `product`);
 `onnx`, `torch` - its names elsewhere.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy.typing as npt
 
 from hwsim.errors import IllegalModel
-from hwsim.spec import TensorSpec
+from hwsim.spec import ShiftSpec, TensorSpec
 
 Array = npt.NDArray[Any]
 Specs = tuple[TensorSpec, ...]
+Multiply = Callable[[Array, Array], Array]
+"""Products of centred codes: (G, M, K) and (G or 1, K, N) give accumulators (G, M, N)."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,6 +84,10 @@ class Op:
         """Its GEMM view for one image, or None."""
         return None
 
+    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply) -> Array:
+        """Its accumulators of integer operands, where `multiply` does the sums: what `run` gives with S3's."""
+        raise TypeError(f"{type(self).__name__} has no product")
+
     def reference(self, x: Array, inputs: Specs, out: TensorSpec) -> Array:
         """The float function that it stands for, of the reals `x`, in float64: what its distance is measured from."""
         raise TypeError(f"{type(self).__name__} stands for no float function")
@@ -106,7 +112,10 @@ def need_axes(axes: Iterable[int], spec: TensorSpec) -> None:
 
 
 def bounds(spec: TensorSpec) -> tuple[int, int]:
-    """Smallest and largest value of (q - zero_point) over all channels of an integer tensor."""
+    """Smallest and largest integer that the codes stand for, over all channels: of (q - zero_point) (S1), or value (S14)."""
     assert spec.quant is not None
+    if isinstance(spec.quant, ShiftSpec):
+        values = spec.quant.values()
+        return int(values.min()), int(values.max())
     zeros = spec.quant.zero_point
     return spec.quant.qmin - max(zeros), spec.quant.qmax - min(zeros)

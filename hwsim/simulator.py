@@ -15,6 +15,7 @@ from hwsim.catalog import unknown
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node
 from hwsim.op import Array
+from hwsim.ops.quantize import Quantize
 from hwsim.spec import TensorSpec
 
 CHUNK = 4
@@ -22,8 +23,19 @@ CHUNK = 4
 
 Progress = Callable[[int, int], None]
 
-Execute = Callable[[Graph, Node, Mapping[str, Array]], Array]
-"""How one node is executed: graph, node, and the values made so far, by name; gives the node's value."""
+
+class Environment(dict[str, Array]):
+    """The values made so far of one chunk of images, by name; `first` is the index of the chunk's first image."""
+
+    __slots__ = ("first",)
+
+    def __init__(self, values: Mapping[str, Array], first: int = 0) -> None:
+        super().__init__(values)
+        self.first = first
+
+
+Execute = Callable[[Graph, Node, Environment], Array]
+"""How one node is executed: graph, node, and the values made so far; gives the node's value."""
 
 
 def run_node(graph: Graph, node: Node, values: Mapping[str, Array]) -> Array:
@@ -45,13 +57,15 @@ def simulate(
     chunk: int = CHUNK,
     progress: Progress | None = None,
     execute: Execute = run_node,
+    first: int = 0,
 ) -> dict[str, Array]:
     """Run `graph` on `feeds`: the arrays of the outputs and of every node named in `keep`, for all images.
 
     feeds: for each graph input an array (images, ...) as its spec says. replace: values (images, ...) that stand in for
     a node's own after it was computed (and kept), to feed a node with a reference's values. progress is called with
-    images done and images in all. execute: what runs a node, for studies of other arithmetic (`accumulator`, `faults`);
-    it is called from several threads. Raises HwsimError where a feed is missing, misshapen or not finite.
+    images done and images in all. execute: what runs a node, for studies of other arithmetic (`hwsim.study`); it is
+    called from several threads, and finds in its environment which images it has: they are counted from `first`, for
+    callers that give a data set in parts. Raises HwsimError where a feed is missing, misshapen or not finite.
     """
     images = check_feeds(graph, feeds)
     forced = dict(replace or {})
@@ -70,7 +84,7 @@ def simulate(
     def one(start: int) -> dict[str, Array]:
         stop = min(start + chunk, images)
         part = {name: _images(value, graph.specs[name], start, stop) for name, value in {**feeds, **forced}.items()}
-        return _run(graph, part, wanted, forced, execute)
+        return _run(graph, part, first + start, wanted, forced, execute)
 
     parts: list[dict[str, Array]] = []
     with ThreadPoolExecutor(max(1, workers)) as pool:
@@ -83,6 +97,20 @@ def simulate(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return {name: _joined(parts, name, graph.specs[name]) for name in wanted}
+
+
+def as_codes(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """`feeds` as `graph` takes them: floats become codes (S2) where its input is of codes, all else stays as it is."""
+    made = dict(feeds)
+    for name, value in feeds.items():
+        quant = graph.specs[name].quant if name in graph.inputs else None
+        if quant is not None and value.dtype.kind == "f":
+            spec = TensorSpec(value.shape, None)
+            try:
+                made[name] = Quantize(quant).run((value,), (spec,), TensorSpec(value.shape, quant))
+            except HwsimError as error:
+                raise type(error)(f"{name}: {error}") from None
+    return made
 
 
 def check_feeds(graph: Graph, feeds: Mapping[str, Array]) -> int:
@@ -118,10 +146,15 @@ def _check_codes(name: str, value: Array, spec: TensorSpec) -> None:
 
 
 def _run(
-    graph: Graph, feeds: Mapping[str, Array], keep: Collection[str], forced: Collection[str], execute: Execute
+    graph: Graph,
+    feeds: Mapping[str, Array],
+    first: int,
+    keep: Collection[str],
+    forced: Collection[str],
+    execute: Execute,
 ) -> dict[str, Array]:
-    """One chunk; values are dropped after their last use."""
-    environment: dict[str, Array] = {**graph.constants}
+    """One chunk, whose first image has the index `first`; values are dropped after their last use."""
+    environment = Environment(graph.constants, first)
     for name in graph.inputs:
         quant = graph.specs[name].quant
         environment[name] = np.asarray(feeds[name], dtype=np.float64 if quant is None else quant.container)

@@ -1,7 +1,7 @@
-"""What the integers of a tensor mean (S1), and what flows on a wire of the graph.
+"""What the integers of a tensor mean (S1, S14), and what flows on a wire of the graph.
 
 S1: real = scale * (q - zero_point), q an integer in [qmin, qmax]. A scale is a label on the wire: only Quantize and
-Requantize make new codes (S2, S4).
+Requantize make new codes (S2, S4). S14: codes that are not uniform stand for integers by a table.
 
 Shapes are per image: an activation's leading axis is the batch, and its first entry says how many rows of that axis one
 image makes, so (1, 197, 384) are the 197 tokens of each image and (64, 49, 96) the 64 windows of each image.
@@ -22,6 +22,9 @@ FLOAT_BITS = 32
 MAX_BITS = 32
 """Widest integer on a wire: the accumulator's container is int32."""
 
+MAX_SHIFT_BITS = 8
+"""Widest code of a grid that is not uniform: a table of at most 256 values, in a byte."""
+
 
 @dataclass(frozen=True, slots=True)
 class QuantSpec:
@@ -34,8 +37,7 @@ class QuantSpec:
     axis: int | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bits <= MAX_BITS:
-            raise ValueError(f"QuantSpec: bits must be 1..{MAX_BITS}, got {self.bits}")
+        check_bits("QuantSpec", self.bits, MAX_BITS)
         check_scale("QuantSpec", self.scale, self.axis)
         if len(self.zero_point) != len(self.scale):
             raise ValueError(
@@ -116,7 +118,99 @@ class BipolarSpec:
         return self if self.axis == axis else dataclasses.replace(self, axis=axis)
 
 
-IntegerSpec = QuantSpec | BipolarSpec
+@dataclass(frozen=True, slots=True)
+class ShiftSpec:
+    """A grid that is not uniform (S14): code c = 0..2**bits-1 means scale * value(c), with the integer
+    value(c) = (significand[c] << shift[c]) - zero.
+
+    boundaries: between each two neighbouring of the distinct values one number, ascending, in units of the scale. A real
+    x gets the value whose interval holds x / scale; on a boundary the larger one. Of codes with equal values only the
+    lowest is ever made. Make one with a file of `hwsim.grids`.
+    """
+
+    bits: int
+    scale: tuple[float, ...]
+    significand: tuple[int, ...]
+    shift: tuple[int, ...]
+    boundaries: tuple[float, ...]
+    zero: int = 0
+    axis: int | None = None
+
+    signed = False
+    qmin = 0
+
+    def __post_init__(self) -> None:
+        check_bits("ShiftSpec", self.bits, MAX_SHIFT_BITS)
+        check_scale("ShiftSpec", self.scale, self.axis)
+        counts = len(self.significand), len(self.shift)
+        if counts != (1 << self.bits,) * 2:
+            raise ValueError(
+                f"ShiftSpec: {1 << self.bits} significands and shifts are needed, got {counts[0]} and {counts[1]}"
+            )
+        if not isinstance(self.zero, int):
+            raise ValueError(f"ShiftSpec: zero must be an integer, got {self.zero}")
+        for code, (significand, shift) in enumerate(zip(self.significand, self.shift, strict=True)):
+            if not (isinstance(significand, int) and isinstance(shift, int) and 0 <= shift <= 62):
+                raise ValueError(
+                    "ShiftSpec: significands must be integers and shifts 0..62, "
+                    f"got {significand} << {shift} at {code}; lower the bits"
+                )
+            shifted = significand << shift
+            if max(signed_bits(0, shifted), signed_bits(self.zero, shifted - self.zero)) > MAX_BITS:
+                raise ValueError(
+                    f"ShiftSpec: values must fit {MAX_BITS} bits, got ({significand} << {shift}) - {self.zero} "
+                    f"at {code}; lower the bits"
+                )
+        values = self.values()[self.order()].tolist()
+        if len(values) < 2:
+            raise ValueError(f"ShiftSpec: two distinct values are needed, got {values[0]} for all codes")
+        if len(self.boundaries) != len(values) - 1:
+            raise ValueError(
+                f"ShiftSpec: {len(values)} values have {len(values) - 1} boundaries, got {len(self.boundaries)}"
+            )
+        for boundary, low, high in zip(self.boundaries, values, values[1:], strict=False):
+            if not low < boundary < high:
+                raise ValueError(f"ShiftSpec: a boundary must lie between {low} and {high}, got {boundary}")
+
+    @property
+    def qmax(self) -> int:
+        """Largest code."""
+        return (1 << self.bits) - 1
+
+    @property
+    def zero_point(self) -> tuple[int, ...]:
+        """Always zero: `zero` is part of the values."""
+        return (0,) * len(self.scale)
+
+    @property
+    def container(self) -> np.dtype[Any]:
+        """Codes are bytes."""
+        return np.dtype(np.uint8)
+
+    def codebook(self) -> npt.NDArray[np.int64]:
+        """Every code there is, ascending."""
+        return np.arange(1 << self.bits, dtype=np.int64)
+
+    def values(self) -> npt.NDArray[np.int64]:
+        """The integer that each code stands for, by code."""
+        shifted = np.array(self.significand, dtype=np.int64) << np.array(self.shift, dtype=np.int64)
+        return shifted - self.zero
+
+    def order(self) -> npt.NDArray[np.int64]:
+        """The codes that are made, by ascending value: the lowest code of each distinct value."""
+        return np.unique(self.values(), return_index=True)[1].astype(np.int64)
+
+    def to_real(self, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """Scale times value, for codes of any shape that has the axis."""
+        real: npt.NDArray[np.float64] = self.values()[codes] * along(self.scale, self.axis, codes.ndim, np.float64)
+        return real
+
+    def moved_to(self, axis: int | None) -> "ShiftSpec":
+        """The same meaning with the per-channel axis elsewhere."""
+        return self if self.axis == axis else dataclasses.replace(self, axis=axis)
+
+
+IntegerSpec = QuantSpec | BipolarSpec | ShiftSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +258,23 @@ def describe(quant: IntegerSpec | None) -> str:
     """`float`, or width and granularity: `u4 per_tensor scale=0.12 zero_point=3`, `s4 per_channel(axis=0, n=384)`."""
     if quant is None:
         return "float"
-    head = "bipolar" if isinstance(quant, BipolarSpec) else f"{'s' if quant.signed else 'u'}{quant.bits}"
+    match quant:
+        case BipolarSpec():
+            head = "bipolar"
+        case ShiftSpec():
+            head = f"shift{quant.bits}"
+        case QuantSpec():
+            head = f"{'s' if quant.signed else 'u'}{quant.bits}"
     if quant.axis is not None:
         return f"{head} per_channel(axis={quant.axis}, n={len(quant.scale)})"
     zero = f" zero_point={quant.zero_point[0]}" if quant.zero_point[0] else ""
     return f"{head} per_tensor scale={quant.scale[0]:.4g}{zero}"
+
+
+def check_bits(owner: str, bits: int, most: int, least: int = 1) -> None:
+    """Raise ValueError unless `bits` is least..most."""
+    if not least <= bits <= most:
+        raise ValueError(f"{owner}: bits must be {least}..{most}, got {bits}")
 
 
 def check_scale(owner: str, scale: Sequence[float], axis: int | None) -> None:

@@ -16,11 +16,11 @@ from hwsim import catalog
 from hwsim.errors import BadFile, HwsimError
 from hwsim.graph import Graph, Node, build, op_attributes, op_name
 from hwsim.op import Array, Op
-from hwsim.spec import BipolarSpec, IntegerSpec, QuantSpec, TensorSpec
+from hwsim.spec import BipolarSpec, IntegerSpec, QuantSpec, ShiftSpec, TensorSpec
 from hwsim.tensors import read_tensors, write_tensors
 
 FORMAT = "hwsim-graph/1"
-SPECS: dict[str, Callable[..., IntegerSpec]] = {"quant": QuantSpec, "bipolar": BipolarSpec}
+SPECS: dict[str, Callable[..., IntegerSpec]] = {"quant": QuantSpec, "bipolar": BipolarSpec, "shift": ShiftSpec}
 
 
 def save(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -97,7 +97,7 @@ def _spec_in(entry: Mapping[str, Any]) -> TensorSpec:
 def _format_out(quant: IntegerSpec | None) -> dict[str, Any] | None:
     if quant is None:
         return None
-    kind = "quant" if isinstance(quant, QuantSpec) else "bipolar"
+    kind = next(kind for kind, made in SPECS.items() if type(quant) is made)
     return {"grid": kind, **dataclasses.asdict(quant)}
 
 
@@ -111,8 +111,7 @@ def _format_in(entry: Mapping[str, Any] | None) -> IntegerSpec | None:
 
 def _attributes_out(op: Op) -> dict[str, Any]:
     return {
-        key: _format_out(value) if isinstance(value, QuantSpec | BipolarSpec) else value
-        for key, value in op_attributes(op).items()
+        key: _format_out(value) if isinstance(value, IntegerSpec) else value for key, value in op_attributes(op).items()
     }
 
 

@@ -6,27 +6,47 @@ exact in float32 and the same on every machine. The split is by index i, without
 (360), i % 10 == 1 is `validation` (180), the rest `train` (1257).
 
 Folders: `ROOT/SPLIT/CLASS/IMAGE`, through torchvision's ImageFolder (timm's leaves files open) and timm's evaluation
-transform.
+transform. `batches` reads them as they are needed, so that a data set of any size takes the memory of one batch.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, TensorDataset
 
 from hwsim import catalog
-from hwsim.errors import HwsimError
+from hwsim.errors import BadFile, HwsimError
 from qmodels import torchvision_shim  # noqa: F401 - before timm
 from workloads.workload import Workload
 
 # isort: split
 import timm.data
 from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import default_loader
 
 SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The first `images` of a dataset of pairs (image (C, H, W), class), at most `size` at once; can be read again.
+
+    Each item is a pair of tensors (B, C, H, W), (B,).
+    """
+
+    dataset: Dataset
+    images: int
+    size: int
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, self.images, self.size):
+            pairs = [self.dataset[i] for i in range(start, min(start + self.size, self.images))]
+            yield torch.stack([image for image, _ in pairs]), torch.tensor([int(label) for _, label in pairs])
 
 
 def digits(split: str) -> tuple[Tensor, Tensor]:
@@ -52,20 +72,36 @@ def image_folder(root: Path, split: str, image: tuple[int, int, int]) -> Dataset
         raise HwsimError(f"{folder}: must be a folder with one folder of images per class, got none; pass --data ROOT")
     transform = timm.data.create_transform(input_size=image, is_training=False)
     try:
-        return ImageFolder(str(folder), transform)
+        return ImageFolder(str(folder), transform, loader=_opened)
     except FileNotFoundError:
         raise HwsimError(f"{folder}: must hold CLASS/IMAGE files, got no image; check the folder") from None
 
 
-def load(workload: Workload, split: str, root: Path | None = None, limit: int | None = None) -> tuple[Tensor, Tensor]:
-    """Images and labels of `split`, as two tensors, the first `limit` of them; `root` is where image folders are."""
+def batches(
+    workload: Workload, split: str, root: Path | None = None, limit: int | None = None, size: int = 32
+) -> Batches:
+    """The first `limit` images of `split` and their labels, `size` at once; `root` is where image folders are."""
+    dataset: Dataset
     if workload.dataset.kind == "digits":
         if root is not None:
             raise HwsimError(f"{workload.dataset.name}: come with the package, got the folder {root}; leave out --data")
-        images, labels = digits(split)
-        return images[:limit], labels[:limit]
-    if root is None:
-        raise HwsimError(f"{workload.dataset.name}: images must be brought along, got no folder; pass --data ROOT")
-    dataset = image_folder(root, split, workload.model.image)
-    pairs = [dataset[i] for i in range(min(len(dataset), limit or len(dataset)))]
-    return torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])
+        dataset = TensorDataset(*digits(split))
+    else:
+        if root is None:
+            raise HwsimError(f"{workload.dataset.name}: images must be brought along, got no folder; pass --data ROOT")
+        dataset = image_folder(root, split, workload.model.image)
+    images = len(dataset)
+    return Batches(dataset, min(images, limit or images), size)
+
+
+def load(workload: Workload, split: str, root: Path | None = None, limit: int | None = None) -> tuple[Tensor, Tensor]:
+    """Images and labels of `split`, as two tensors, the first `limit` of them."""
+    parts = tuple(batches(workload, split, root, limit))
+    return torch.cat([images for images, _ in parts]), torch.cat([labels for _, labels in parts])
+
+
+def _opened(path: str) -> object:
+    try:
+        return default_loader(path)
+    except OSError as error:
+        raise BadFile(f"{path}: must be an image, got {error}; mend or remove the file") from None

@@ -1,17 +1,23 @@
 """What the models have to show: a workload's graph, and the records of its agreement with the integer simulator."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hwsim.graph import Graph
+from hwsim.lower import integerize
+from hwsim.lower.ranges import measure
+from hwsim.op import Array
 from hwsim.record import Record
 from qmodels import builder, data
-from qmodels.evaluation import accuracy
-from qmodels.tracing import trace
-from qmodels.verification import MODES, VerifyReport, verify
+from qmodels.data import Batches
+from qmodels.tracing import INPUT, trace
+from qmodels.verification import VerifyReport, verify
+from qmodels.verify_records import flip_records, overflow_records, records_of
+from qmodels.what_if import Arithmetic, WhatIf
 from workloads.workload import Workload
 
 Progress = Callable[[int, int], None]
@@ -34,6 +40,107 @@ def trace_model(model: nn.Module, workload: Workload) -> Graph:
     return trace(model, torch.zeros(2, *workload.model.image), workload.name, meta)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """A workload's model, the mixed graph traced from it, and the graph to compare: that one, or an integer form of it."""
+
+    workload: Workload
+    model: nn.Module
+    mixed: Graph
+    graph: Graph
+
+    @property
+    def form(self) -> str:
+        """`mixed` or `integer`."""
+        return "mixed" if self.graph is self.mixed else "integer"
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe of the integer form, "" of the mixed."""
+        return "" if self.graph is self.mixed else str(self.graph.meta["recipe"])
+
+    def lowered(
+        self, recipe: str | Path, calibration: Tensor, threads: int | None = None, progress: Progress | None = None
+    ) -> "Subject":
+        """The same model in integer form; scales come from `calibration` images (B, C, H, W)."""
+        ranges = measure(self.mixed, {INPUT: calibration.numpy()}, threads=threads, progress=progress)
+        return Subject(self.workload, self.model, self.mixed, integerize(self.mixed, recipe, ranges))
+
+
+def subject_of(workload: Workload, checkpoint: Path | None = None) -> Subject:
+    """The workload's model and its mixed graph."""
+    model = builder.build(workload, checkpoint)
+    graph = trace_model(model, workload)
+    return Subject(workload, model, graph, graph)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What was seen of a subject: against float64 first, then against float32 where that was asked for."""
+
+    subject: Subject
+    reports: tuple[VerifyReport, ...]
+    arithmetic: Arithmetic | None = None
+
+    @property
+    def report(self) -> VerifyReport:
+        """Against the fake-quant model in float64."""
+        return self.reports[0]
+
+    def records(self) -> tuple[Record, ...]:
+        """Every number, as records."""
+        subject = self.subject
+        bits = subject.workload.bits
+        said = {"abits": str(bits.activations), "wbits": str(bits.weights), "form": subject.form}
+        said.update({"recipe": subject.recipe} if subject.recipe else {})
+        said.update({"what_if": str(self.arithmetic.what_if)} if self.arithmetic else {})
+        tags = tuple(said.items())
+        name = subject.workload.name
+        rows = [record for report in self.reports for record in records_of(name, report, tags)]
+        if self.arithmetic:
+            rows += overflow_records(name, dict(self.arithmetic.overflows), tags)
+            rows += flip_records(name, dict(self.arithmetic.flips), tags)
+        return tuple(rows)
+
+
+def gather(
+    subject: Subject,
+    batches: Batches,
+    *,
+    what_if: WhatIf | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Evidence:
+    """Compare the subject with fake quant in float64, and in float32 too where it is the mixed form as it stands."""
+    recipe = subject.workload.recipe
+    others = {"teacher": _logits(builder.build(recipe.teacher))} if recipe and recipe.teacher else {}
+    mixed = subject.mixed if subject.form == "integer" else None
+    arithmetic = Arithmetic(subject.graph, what_if) if what_if else None
+    dtypes = DTYPES[:1] if mixed or arithmetic else DTYPES
+    reports = []
+    for index, dtype in enumerate(dtypes):
+
+        def advance(done: int, total: int, base: int = index) -> None:
+            if progress:
+                progress(base * total + done, len(dtypes) * total)
+
+        judged = {} if index else others
+        reports.append(
+            verify(
+                subject.model,
+                subject.graph,
+                batches,
+                mixed=mixed,
+                execute=arithmetic,
+                others=judged,
+                dtype=dtype,
+                threads=threads,
+                progress=advance,
+            )
+        )
+    return Evidence(subject, tuple(reports), arithmetic)
+
+
 def agreement(
     workload: Workload,
     checkpoint: Path | None = None,
@@ -44,55 +151,17 @@ def agreement(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Record, ...]:
-    """Integers against fake quant on the workload's images: accuracies, agreement, and codes that differ, by node."""
-    model = builder.build(workload, checkpoint)
-    graph = trace_model(model, workload)
-    images, labels = data.load(workload, split, root, limit)
-    tags = (("abits", str(workload.bits.activations)), ("wbits", str(workload.bits.weights)))
-    records: list[Record] = []
-    for index, dtype in enumerate(DTYPES):
-
-        def advance(done: int, total: int, base: int = index) -> None:
-            if progress:
-                progress(base * total + done, len(DTYPES) * total)
-
-        report = verify(model, graph, images, labels, dtype=dtype, threads=threads, progress=advance)
-        records += _codes(workload.name, report, tags)
-        records += _accuracies(workload.name, report, tags)
-    recipe = workload.recipe
-    if recipe and recipe.teacher:
-        teacher = accuracy(builder.build(recipe.teacher), images, labels)
-        records.append(
-            Record(workload.name, "accuracy_float_teacher", teacher, "fraction", source="measured", tags=tags)
-        )
-    return tuple(records)
+    """Integers (mixed form) against fake quant on the workload's images: accuracies, agreement, codes that differ."""
+    batches = data.batches(workload, split, root, limit)
+    return gather(subject_of(workload, checkpoint), batches, threads=threads, progress=progress).records()
 
 
-def _accuracies(name: str, report: VerifyReport, tags: tuple[tuple[str, str], ...]) -> list[Record]:
-    def share(metric: str, count: int) -> Record:
-        return Record(name, metric, count / report.images, "fraction", source="measured", tags=tags)
+def _logits(model: nn.Module) -> Callable[[Tensor], Array]:
+    """The model's logits, as it stands, in float64."""
 
-    if report.dtype == "float32":
-        return [share("accuracy_fake_quant_float32", report.correct_reference)]
-    return [
-        share("accuracy_fake_quant", report.correct_reference),
-        share("accuracy_integer", report.correct_integer),
-        share("prediction_agreement", report.agreeing),
-        Record(name, "images", report.images, "image", source="measured", tags=tags),
-    ]
+    def logits(images: Tensor) -> Array:
+        with torch.no_grad():
+            values: Array = model(images).double().numpy()
+        return values
 
-
-def _codes(name: str, report: VerifyReport, tags: tuple[tuple[str, str], ...]) -> list[Record]:
-    records = []
-    for mode in MODES:
-        both = tuple(sorted((*tags, ("mode", mode), ("dtype", report.dtype))))
-        totals = {"codes_compared": report.compared(mode), "codes_mismatched": report.mismatched(mode)}
-        records += [Record(name, key, value, "code", source="measured", tags=both) for key, value in totals.items()]
-        first = report.first_diverging(mode)
-        records.append(Record(name, "first_diverging_node", first, "node", source="measured", tags=both))
-        for node in report.modes[mode]:
-            for key, value in (("compared", node.compared), ("mismatched", node.mismatched)):
-                records.append(
-                    Record(name, f"node_codes_{key}", value, "code", node.node, source="measured", tags=both)
-                )
-    return records
+    return logits

@@ -7,8 +7,8 @@
     out = scale * (q - z)
 
 `x` has any shape; `scale` (> 0) and `zero_point` have the shape (1,), axis None (per_tensor), or (x.shape[axis],)
-(per_channel, per_head). It divides; a product with the reciprocal would round elsewhere. All in the dtype of `x`,
-float32 or float64. Gradients, with inside = qmin <= round(x / scale) + z <= qmax:
+(per_channel, per_head), axis -1 being the last. It divides; a product with the reciprocal would round elsewhere. All in
+the dtype of `x`, float32 or float64. Gradients, with inside = qmin <= round(x / scale) + z <= qmax:
 
     x           1 inside, 0 outside                                           (straight-through estimator)
     scale       round(x / scale) - x / scale inside, q - z outside            (LSQ, arXiv 1902.08153, eq. 3)
@@ -30,14 +30,14 @@ def along(values: Tensor, x: Tensor, axis: int | None) -> Tensor:
     """`values` of shape (1,) or (x.shape[axis],) in the shape that broadcasts against `x` along `axis`."""
     if axis is None:
         return values
-    return values.reshape([-1 if i == axis else 1 for i in range(x.dim())])
+    return values.reshape([-1 if i == axis % x.dim() else 1 for i in range(x.dim())])
 
 
 def _sum(values: Tensor, axis: int | None) -> Tensor:
     """The sum of `values` over everything that shares a scale: shape (1,) or (values.shape[axis],)."""
     if axis is None:
         return values.sum().reshape(1)
-    return values.sum([i for i in range(values.dim()) if i != axis])
+    return values.sum([i for i in range(values.dim()) if i != axis % values.dim()])
 
 
 @torch.library.custom_op("hwsim::fake_quantize", mutates_args=())

@@ -96,9 +96,12 @@ def _quant_layer(layer: nn.Module, w_bits: int, a_bits: int, method: Method, ini
     )
     if initialise and isinstance(weights, quantizer.Quantizer):
         weights.initialise(layer.weight)
-    inputs = quantizer.make(method.inputs.quantizer, a_bits, signed=method.inputs.signed)
-    kind = QuantLinear if isinstance(layer, nn.Linear) else QuantConv2d
-    return kind(layer, inputs, weights)
+    linear = isinstance(layer, nn.Linear)
+    axis, size = None, 1
+    if method.per_input_channel:
+        axis, size = (-1, layer.in_features) if linear else (1, layer.in_channels)
+    inputs = quantizer.make(method.inputs.quantizer, a_bits, signed=method.inputs.signed, axis=axis, size=size)
+    return (QuantLinear if linear else QuantConv2d)(layer, inputs, weights)
 
 
 def _quant_attention(name: str, attention: nn.Module, a_bits: int, method: Method) -> nn.Module:

@@ -1,9 +1,9 @@
 """What all quantizers share: a learned scale on an integer range, and the face that layers and the tracer rely on.
 
 A quantizer is an nn.Module with `bits`, `qmin`, `qmax`, `axis` (None: per_tensor; else one scale per index of that
-axis), `scale` and `zero_point` of shape (size,), and `calibrated`, a Python bool. `forward` never branches on data, so
-that torch.export sees it as one `hwsim::` node. The scale used is max(|scale|, SCALE_FLOOR), a function of the
-parameter alone: positive whatever the optimiser does, and a constant in an exported graph.
+axis, -1 being the last), `scale` and `zero_point` of shape (size,), and `calibrated`, a Python bool. `forward` never
+branches on data, so that torch.export sees it as one `hwsim::` node. The scale used is max(|scale|, SCALE_FLOOR), a
+function of the parameter alone: positive whatever the optimiser does, and a constant in an exported graph.
 
 LSQ's gradient factor is 1 / sqrt(n qmax) (arXiv 1902.08153, section 2.2) with n the elements that share a scale: per
 sample for activations (the loss is a mean over the batch), all for weights. In eval mode the factor is 1, so that an

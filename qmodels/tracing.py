@@ -19,8 +19,9 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from hwsim.errors import HwsimError, IllegalModel
 from hwsim.graph import Graph, build
 from hwsim.spec import TensorSpec
-from qmodels.aten import RULES, Activation, Constant, Site, Tracer
+from qmodels.aten import RULES
 from qmodels.quantizer import Quantizer
+from qmodels.tracer import Activation, Constant, Site, Tracer
 
 INPUT = "input"
 QUANTIZERS = ("hwsim.fake_quantize", "hwsim.binarize")
@@ -33,7 +34,7 @@ def trace(model: nn.Module, example: Tensor, name: str = "model", meta: Mapping[
     holds an operator without a rule, or a granularity that no integer product can execute.
     """
     image = tuple(example.shape[1:])
-    program = _capture(model, image)
+    program = capture(model, image)
     state = {**program.state_dict, **program.constants}
     inputs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
     tracer = Tracer(taken={INPUT})
@@ -70,7 +71,8 @@ def node_name(quantizer_path: str) -> str:
     return quantizer_path.removesuffix("_quantizer")
 
 
-def _capture(model: nn.Module, image: tuple[int, ...]) -> torch.export.ExportedProgram:
+def capture(model: nn.Module, image: tuple[int, ...]) -> torch.export.ExportedProgram:
+    """A float64 copy of `model` in eval mode as torch.export sees it, for any number of images of the shape `image`."""
     double = copy.deepcopy(model).double().eval()
     images = torch.zeros(2, *image, dtype=torch.float64)  # a batch of 1 would specialise
     try:
@@ -82,6 +84,11 @@ def _capture(model: nn.Module, image: tuple[int, ...]) -> torch.export.ExportedP
         raise IllegalModel(
             f"{type(model).__name__}: torch.export must be able to capture it on images {image}, got {reason}; mend it"
         ) from error
+
+
+def packet_of(node: torch.fx.Node) -> str:
+    """The operator that the node calls, without its overload: `aten.linear`, `hwsim.fake_quantize`."""
+    return str(getattr(node.target, "overloadpacket", node.target))
 
 
 def _placeholder(spec: InputSpec, state: Mapping[str, Any]) -> Activation | Constant:
@@ -100,7 +107,7 @@ def _call(node: torch.fx.Node, values: Mapping[torch.fx.Node, Any], tracer: Trac
     results = [v for v in tree_leaves(node.meta.get("val")) if isinstance(v, Tensor)]
     if not results:
         return None  # sizes and assertions: shapes are read from the capture itself
-    packet = str(getattr(node.target, "overloadpacket", node.target))
+    packet = packet_of(node)
     stack = list((node.meta.get("nn_module_stack") or {"": ("", "model")}).values())
     path, kind = stack[-1]
     leaves = tree_leaves((args, kwargs))

@@ -51,6 +51,17 @@ def workloads(records: Iterable[Record]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(r.workload for r in records))
 
 
+def trials(records: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
+    """The records of each comparison of integers with fake quant, by what a reader calls it, in their order: the workload,
+    with the form and recipe where it is not the mixed form, and the what-if where there is one."""
+    found: dict[str, list[Record]] = {}
+    for r in records:
+        form = r.tag("form", "mixed")
+        words = (r.workload, "" if form == "mixed" else form, r.tag("recipe"), r.tag("what_if"))
+        found.setdefault(", ".join(word for word in words if word), []).append(r)
+    return {name: tuple(rows) for name, rows in found.items()}
+
+
 def bit_widths(records: Iterable[Record]) -> tuple[Bits, ...]:
     """The bit widths of `records`, widest first."""
     return tuple(sorted({bits(r) for r in records}, reverse=True))

@@ -1,7 +1,8 @@
 """Named, frozen workloads, known without torch: `find("digits_w4a4")`, `find("deit_small_patch16_224_w4a4")`.
 
-Every MODEL_wXaY is a workload; the digits ones have a training recipe and a shipped checkpoint. A float workload
-(MODEL_w32a32, digits_float) has the method `lsq`, which then inserts nothing but names for the attention products.
+Every MODEL_wXaY is a workload of the method `qvit`, and every MODEL_wXaY_METHOD one of that method; the digits ones have
+a training recipe and a shipped checkpoint. A float workload (MODEL_w32a32, digits_float) has the method `lsq`, which then
+inserts nothing but names for the attention products.
 """
 
 import re
@@ -11,7 +12,7 @@ from workloads import datasets, models
 from workloads.bits import Bits
 from workloads.workload import Recipe, Workload
 
-_MODEL_AT_BITS = re.compile(r"(?P<model>.+)_(?P<bits>w\d+a\d+)")
+_MODEL_AT_BITS = re.compile(r"(?P<model>.+)_(?P<bits>w\d+a\d+)(_(?P<method>[a-z]\w*))?")
 
 
 def _digits(name: str, bits: Bits, method: str, recipe: Recipe) -> Workload:
@@ -28,7 +29,7 @@ _SHIPPED = {
             "lsq",
             Recipe(epochs=150, lr=1e-3, weight_decay=0.05, warmup=5, label_smoothing=0.1),
         ),
-        _digits("digits_w8a8", Bits(8, 8), "qvit", Recipe(epochs=20, lr=3e-4, teacher="digits_float")),
+        _digits("digits_w8a8", Bits(8, 8), "qvit", Recipe(epochs=60, lr=1e-3, teacher="digits_float")),
         _digits("digits_w4a4", Bits(4, 4), "qvit", Recipe(epochs=60, lr=1e-3, teacher="digits_float")),
         _digits("digits_w2a2", Bits(2, 2), "qvit", Recipe(epochs=120, lr=3e-3, teacher="digits_float")),
     )
@@ -49,7 +50,7 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Workload:
-    """The workload `name`, one of `names()` or any MODEL_wXaY; raises UnknownName or HwsimError."""
+    """The workload `name`, one of `names()`, any MODEL_wXaY or MODEL_wXaY_METHOD; raises UnknownName or HwsimError."""
     if name in _SHIPPED:
         return _SHIPPED[name]
     match = _MODEL_AT_BITS.fullmatch(name)
@@ -57,4 +58,4 @@ def find(name: str) -> Workload:
         raise catalog.unknown("workload", name, names())
     bits, model = Bits.parse(match["bits"]), models.find(match["model"])
     dataset = datasets.DIGITS if model.name == "digits_deit" else datasets.IMAGENET
-    return Workload(name, model, dataset, bits, "lsq" if bits.is_float else "qvit")
+    return Workload(name, model, dataset, bits, match["method"] or ("lsq" if bits.is_float else "qvit"))

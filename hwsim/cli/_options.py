@@ -15,15 +15,18 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Worker th
 
 
 def workload_of(name: str, wbits: int, abits: int, ends: int = 8) -> "Workload":
-    """The workload `name`, or the model `name` at these bits; raises UnknownName or HwsimError."""
+    """The model `name` at these bits, or the workload `name`; raises UnknownName or HwsimError."""
     import dataclasses
 
     import workloads
+    from hwsim.errors import UnknownName
     from workloads import models
     from workloads.bits import Bits
 
-    if name in workloads.names():
-        return workloads.find(name)
-    models.find(name)
+    if name not in models.names():
+        try:
+            return workloads.find(name)
+        except UnknownName:
+            models.find(name)  # the error that names the models
     bits = Bits(wbits, abits, ends)
     return dataclasses.replace(workloads.find(f"{name}_w{wbits}a{abits}"), bits=bits)

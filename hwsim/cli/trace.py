@@ -12,17 +12,21 @@ EXAMPLE = "hwsim trace deit_tiny_patch16_224 --wbits 4 --abits 4 --out deit_tiny
 
 
 def trace(
-    model: Annotated[str, typer.Argument(help="A model, a workload, or a checkpoint file.")],
+    model: Annotated[str, typer.Argument(help="A model, a workload (MODEL_wXaY_METHOD too), or a checkpoint file.")],
     out: Annotated[Path | None, typer.Option("--out", help="Write the graph to this file.")] = None,
     wbits: Wbits = 4,
     abits: Abits = 4,
+    fold: Annotated[
+        bool,
+        typer.Option("--fold-input-scales", help="Mend layers with one scale per input channel, and say what it cost."),
+    ] = False,
     graphml: Annotated[Path | None, typer.Option("--graphml", help="Write the topology as GraphML.")] = None,
 ) -> None:
     """Trace a model into its op graph; print the listing, or write the graph file."""
     import workloads
     from hwsim import store
+    from qmodels import builder, evidence
     from qmodels import checkpoint as checkpoints
-    from qmodels import evidence
     from workloads import models
 
     named = model in workloads.names() or model in models.names()
@@ -31,7 +35,13 @@ def trace(
         found = workloads.find(checkpoints.read(checkpoint)[1]["workload"])
     else:
         found = workloads.find(model) if model in workloads.names() else workload_of(model, wbits, abits)
-    graph = evidence.graph_of(found, checkpoint)
+    network = builder.build(found, checkpoint)
+    if fold:
+        from qmodels import folding
+
+        network = network.double()  # no rounding but that of the weights
+        console.say(str(folding.fold_input_scales(network, folding.images_of(found))))
+    graph = evidence.trace_model(network, found)
     if out:
         store.save(graph, out)
         console.say(f"{graph.name}: {len(graph.nodes)} nodes, wrote {out}")

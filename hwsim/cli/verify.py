@@ -1,43 +1,185 @@
 """`hwsim verify`: fake quant against integers."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hwsim import console
+from hwsim.cli._answer import Answer
 from hwsim.cli._options import Json, Threads
-from hwsim.cli._output import print_tables, total
+from hwsim.errors import HwsimError
 
-EXAMPLE = "hwsim verify my_w4a4.safetensors --limit 100"
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hwsim.graph import Graph
+    from hwsim.lower.report import Verdict
+    from qmodels.evidence import Evidence
+    from qmodels.tolerance import Tolerance
+    from qmodels.what_if import WhatIf
+    from workloads.workload import Workload
+
+EXAMPLE = "hwsim verify digits_w4a4 --form integer --recipe lut --limit 100 --min-agreement 0.95"
+RECIPE = "lut"
+CALIBRATION_IMAGES = 64
+_STUDY, _LIMITS, _OUTPUT = "What if", "Limits: exit code 1 beyond them", "Output"
 
 
 def verify(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of `hwsim train`.")],
+    checkpoint: Annotated[str, typer.Argument(help="A checkpoint of `hwsim train`, or a workload that has one.")],
+    form: Annotated[str, typer.Option("--form", help="mixed (float islands), or integer (no float left).")] = "mixed",
+    recipe: Annotated[str | None, typer.Option("--recipe", help="Of the integer form: name or file; lut.")] = None,
+    calibration_images: Annotated[
+        int | None,
+        typer.Option("--calibration-images", min=1, help="Training images for the integer form's scales; 64."),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder ROOT/SPLIT/CLASS/IMAGE; digits need none.")
     ] = None,
     split: Annotated[str, typer.Option("--split", help="Which images.")] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many images.")] = None,
+    max_mismatch: Annotated[
+        float | None,
+        typer.Option("--max-mismatch", help="Share of codes; 0 for the mixed form.", rich_help_panel=_LIMITS),
+    ] = None,
+    min_agreement: Annotated[
+        float | None, typer.Option("--min-agreement", help="Share of predictions.", rich_help_panel=_LIMITS)
+    ] = None,
+    max_kl: Annotated[
+        float | None, typer.Option("--max-kl", help="KL divergence of the predictions, nat.", rich_help_panel=_LIMITS)
+    ] = None,
+    acc_bits: Annotated[
+        int | None,
+        typer.Option("--acc-bits", min=2, max=32, help="Width of accumulators.", rich_help_panel=_STUDY),
+    ] = None,
+    overflow: Annotated[
+        str | None, typer.Option("--overflow", help="wrap (default), saturate or error.", rich_help_panel=_STUDY)
+    ] = None,
+    tile_k: Annotated[
+        int | None, typer.Option("--tile-k", min=1, help="Products summed at once.", rich_help_panel=_STUDY)
+    ] = None,
+    flip: Annotated[
+        list[str] | None,
+        typer.Option("--flip", help="node:bit:rate, repeatable.", metavar="FAULT", rich_help_panel=_STUDY),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the flips.", rich_help_panel=_STUDY)] = 0,
+    per_node: Annotated[
+        bool, typer.Option("--per-node", help="Show every node, not only the worst.", rich_help_panel=_OUTPUT)
+    ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Say of every node whether it is integer.", rich_help_panel=_OUTPUT)
+    ] = False,
+    save_divergence: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-divergence",
+            help="Where the first node that differs goes, with its inputs (.npz); beside --records or --json.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    records: Annotated[
+        Path | None, typer.Option("--records", help="JSON lines for `hwsim report`.", rich_help_panel=_OUTPUT)
+    ] = None,
     threads: Threads = None,
     json: Json = None,
 ) -> None:
-    """Fake quant against integers, code by code; exit code 1 where a code differs in float64."""
-    import workloads
-    from qmodels import checkpoint as checkpoints
+    """Fake quant against integers, code by code; exit code 1 where a limit is exceeded.
+
+    The mixed form must make every code that fake quant makes in float64. With --acc-bits or --flip it is a what-if,
+    shown beside the graph as it is.
+    """
+    from hwsim.files import check_writable
+    from hwsim.record import write_records
+    from qmodels import data as datasets
     from qmodels import evidence
 
-    found = workloads.find(checkpoints.read(checkpoint)[1]["workload"])
+    integer = _is_integer(form, recipe, calibration_images)
+    what_if = _what_if(acc_bits, overflow, tile_k, flip, seed)
+    if what_if and save_divergence:
+        raise HwsimError("save_divergence: is of the graph as it is, got a what-if; leave out --acc-bits and --flip")
+    tolerance = _tolerance(max_mismatch, min_agreement, max_kl, strict=not (integer or what_if))
+    result = Path(json) if json and json != "-" else None
+    for path in (save_divergence, records, result):
+        if path:
+            check_writable(path)
+    workload, file = _workload(checkpoint)
+    batches = datasets.batches(workload, split, data, limit)
+    subject = evidence.subject_of(workload, file)
+    if integer:
+        calibration, _ = datasets.load(workload, "train", data, calibration_images or CALIBRATION_IMAGES)
+        with console.progress("calibrate") as advance:
+            subject = subject.lowered(recipe or RECIPE, calibration, threads, advance)
     with console.progress("verify") as advance:
-        records = list(
-            evidence.agreement(
-                found, checkpoint, root=data, limit=limit, split=split, threads=threads, progress=advance
-            )
-        )
+        seen = evidence.gather(subject, batches, what_if=what_if, threads=threads, progress=advance)
+    verdicts = _verdicts(subject.graph, next(iter(batches))[0]) if report else ()
+    beside = None if integer else records or result
+    answer = Answer(seen, tolerance.broken(seen.report), verdicts, _keep(seen, save_divergence, beside))
+    if records:
+        write_records(answer.records(), records)
     if json != "-":
-        print_tables(records, "agreement")
-    differ = total(records, "codes_mismatched", dtype="float64")
+        answer.show(per_node)
     if json:
-        console.write_json(json, records, {"workload": found.name, "mismatched_float64": differ})
-    if differ:
-        raise typer.Exit(1)
+        console.write_json(json, answer.records(), answer.summary())
+    answer.tell_failures()
+
+
+def _is_integer(form: str, recipe: str | None, calibration_images: int | None) -> bool:
+    from hwsim.catalog import unknown
+
+    if form not in ("mixed", "integer"):
+        raise unknown("form", form, ("mixed", "integer"))
+    if form == "mixed" and (recipe or calibration_images):
+        raise HwsimError("recipe and calibration_images: are of the integer form, got the mixed; give --form integer")
+    return form == "integer"
+
+
+def _what_if(
+    acc_bits: int | None, overflow: str | None, tile_k: int | None, flip: list[str] | None, seed: int
+) -> "WhatIf | None":
+    from qmodels.what_if import WhatIf
+
+    if acc_bits is None and (overflow or tile_k):
+        raise HwsimError("overflow and tile_k: are of narrow accumulators, got no width; give --acc-bits")
+    return WhatIf(acc_bits, overflow or "wrap", tile_k or 0, tuple(flip or ()), seed) or None
+
+
+def _tolerance(
+    max_mismatch: float | None, min_agreement: float | None, max_kl: float | None, strict: bool
+) -> "Tolerance":
+    """The limits given; no code may differ where it is `strict` and nothing else was said."""
+    from qmodels.tolerance import Tolerance
+
+    return Tolerance(0.0 if strict and max_mismatch is None else max_mismatch, min_agreement, max_kl)
+
+
+def _workload(checkpoint: str) -> "tuple[Workload, Path | None]":
+    """The workload and its checkpoint file, from a workload's name or a file."""
+    import workloads
+    from qmodels import checkpoint as checkpoints
+
+    file = Path(checkpoint)
+    if file.suffix or file.is_file() or len(file.parts) > 1:
+        return workloads.find(checkpoints.read(file)[1]["workload"]), file
+    found = workloads.find(checkpoint)
+    if not found.checkpoint:
+        raise HwsimError(f"{checkpoint}: weights are needed to verify, got none with it; give a checkpoint file")
+    return found, None
+
+
+def _verdicts(graph: "Graph", images: "Tensor") -> "tuple[Verdict, ...]":
+    from hwsim.lower.report import integer_report
+    from hwsim.simulator import as_codes
+
+    with console.progress("measuring distances") as advance:
+        feeds = as_codes(graph, {graph.inputs[0]: images.numpy()})
+        return integer_report(graph, feeds, progress=advance)
+
+
+def _keep(seen: "Evidence", given: Path | None, beside: Path | None) -> Path | None:
+    """Write the divergence, where there is one, to the file given, or beside another; where it went."""
+    path = given or (beside.with_name(f"{beside.stem}_divergence.npz") if beside else None)
+    if seen.report.divergence is None or path is None:
+        return None
+    seen.report.divergence.save(path)
+    return path

@@ -31,32 +31,40 @@ def _quantize(
 
 
 def _requantize(
-    acc: npt.NDArray[np.int32],
+    q: npt.NDArray[np.integer],
+    zero_in: npt.NDArray[np.int64],
     multiplier: npt.NDArray[np.int64],
     shift: npt.NDArray[np.int64],
-    zero_point: int,
+    offset: npt.NDArray[np.int64],
+    zero_out: npt.NDArray[np.int64],
     qmin: int,
     qmax: int,
     rounding: int,
     out: npt.NDArray[np.integer],
 ) -> None:
-    """S4 into `out`, per channel; |acc| < 2**31 and multiplier < 2**31, so the product fits int64."""
+    """S4 into `out`, per channel.
+
+    |q - zero_in| < 2**32 and multiplier < 2**31, so the product fits int64, with its offset as the caller proved; what rounding adds does not go on top of it
+    but on top of its remainder, which is below 2**shift.
+    """
     one = np.int64(1)
-    for i in range(acc.shape[0]):
-        for c in range(acc.shape[1]):
+    for i in range(q.shape[0]):
+        for c in range(q.shape[1]):
             s = shift[c]
             half = one << (s - one)
             nudge = (one << np.int64(30)) if s > 31 else np.int64(0)
-            for j in range(acc.shape[2]):
-                product = np.int64(acc[i, c, j]) * multiplier[c]
+            for j in range(q.shape[2]):
+                value = np.int64(q[i, c, j]) - zero_in[c]
+                product = value * multiplier[c] + offset[c]
+                code = product >> s
+                rest = product - (code << s)
                 if rounding == 0:
-                    product += half - one + ((product >> s) & one)
+                    code += (rest + half - one + (code & one)) >> s
                 elif rounding == 1:
-                    product += half
+                    code += (rest + half) >> s
                 elif rounding == 2:
-                    product += half + (nudge if acc[i, c, j] >= 0 else -nudge)
-                code = (product >> s) + zero_point
-                out[i, c, j] = min(max(code, np.int64(qmin)), np.int64(qmax))
+                    code += (rest + half + (nudge if product >= 0 else -nudge)) >> s
+                out[i, c, j] = min(max(code + zero_out[c], np.int64(qmin)), np.int64(qmax))
 
 
 quantize = kernel(_quantize)

@@ -1,16 +1,19 @@
-"""What linear, conv2d and matmul share: S3, acc = sum over k of (a - za)(b - zb), its width, its scale, its cost.
+"""What linear, conv2d and matmul share: S3, acc = sum over k of (a - za)(b - zb), its width, its scale, its cost. Codes
+of a ShiftSpec stand for the integers of its table (S14); as the left operand they multiply by shifting.
 
 A product with a float operand is a float island: both operands are taken as reals (S1) and multiplied in float64.
 """
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
 from hwsim.kernels.gemm import gemm
-from hwsim.op import Action, Array, Gemm, bounds, need
-from hwsim.spec import MAX_BITS, QuantSpec, TensorSpec, along, signed_bits
+from hwsim.kernels.shift_gemm import shift_gemm
+from hwsim.op import Action, Array, Gemm, Multiply, bounds, need
+from hwsim.spec import MAX_BITS, IntegerSpec, QuantSpec, ShiftSpec, TensorSpec, along, signed_bits
 
 
 def product_spec(
@@ -37,8 +40,9 @@ def product_spec(
                 axis in axes,
                 "a scale along the reduction axis cannot be factored out of an integer sum",
                 spec,
-                "use a per-tensor scale, or fold the scales into the weights or the preceding LayerNorm "
-                "(scale reparametrization)",
+                "use a per-tensor scale, fold the scales into the preceding LayerNorm and the weights (scale "
+                "reparametrization, `hwsim trace --fold-input-scales`), shift by factors that are powers of two, or sum "
+                "a few groups of channels apart",
             )
             scales[axes[axis]] = scales.get(axes[axis], np.ones(1)) * np.array(spec.quant.scale)
     need(
@@ -48,8 +52,7 @@ def product_spec(
         "quantize one per tensor",
     )
     common = float(np.prod([s.quant.scale[0] for s in (a, b) if s.quant is not None and s.quant.axis is None]))
-    (a_low, a_high), (b_low, b_high) = bounds(a), bounds(b)
-    corners = [x * y for x in (a_low, a_high) for y in (b_low, b_high)]
+    corners = [x * y for x in _reach(a) for y in bounds(b)]
     bits = signed_bits(min(0, depth * min(corners)), max(0, depth * max(corners)))
     need(bits <= MAX_BITS, f"accumulator needs {bits} bits", f"{MAX_BITS}", "lower the bits of an operand")
     axis, values = next(iter(scales.items())) if scales else (None, np.ones(1))
@@ -57,11 +60,21 @@ def product_spec(
     return TensorSpec(shape, QuantSpec(bits, True, scale, (0,) * len(scale), axis), a.batched or b.batched)
 
 
+def _reach(a: TensorSpec) -> tuple[int, ...]:
+    """Factors whose products every accumulator must hold: the ends of a's integers, and where a constant is taken off
+    the shifted sum at last (S14), those of the shifted integers, and the constant."""
+    low, high = bounds(a)
+    zero = a.quant.zero if isinstance(a.quant, ShiftSpec) else 0
+    return (low, high, low + zero, high + zero, zero) if zero else (low, high)
+
+
 def centred(values: Array, spec: TensorSpec) -> Array:
-    """Codes less their zero points, int16 where they fit (up to 15 bits) and int32 else."""
+    """The integers that codes stand for (q - zero_point, or S14's table), int16 where they fit (up to 15 bits) or int32."""
     assert spec.quant is not None
     low, high = bounds(spec)
     dtype = np.int16 if low >= -(1 << 15) and high < 1 << 15 else np.int32
+    if isinstance(spec.quant, ShiftSpec):
+        return np.asarray(spec.quant.values().astype(dtype)[values])
     zero = along(spec.quant.zero_point, spec.quant.axis, values.ndim, np.int64)  # 2**15 of u16 wraps, and so back
     result: Array = np.subtract(values, zero, dtype=dtype, casting="unsafe")
     return result
@@ -79,17 +92,37 @@ def integer_product(a: Array, b: Array) -> Array:
     return out
 
 
+def left_operand(values: Array, spec: TensorSpec) -> tuple[Array, Multiply]:
+    """What stands on the left of a product and what multiplies it: codes and shifts (S14), else integers and S3's sums."""
+    if isinstance(spec.quant, ShiftSpec):
+        return values, partial(_shift_product, spec.quant)
+    return centred(values, spec), integer_product
+
+
+def _shift_product(grid: ShiftSpec, codes: Array, v: Array) -> Array:
+    """Exact (G, M, K) codes of `grid` times (G or 1, K, N) integers, as int32 (G, M, N)."""
+    out = np.empty((codes.shape[0], codes.shape[1], v.shape[2]), dtype=np.int32)
+    significand, shift = (np.array(column, dtype=np.int32) for column in (grid.significand, grid.shift))
+    shift_gemm(np.ascontiguousarray(codes), significand, shift, grid.zero, np.ascontiguousarray(v), out)
+    return out
+
+
 def product_count(view: Gemm, a: TensorSpec, b: TensorSpec) -> Counter[Action]:
-    """MACs by operand width, and the run-time sums that zero points cost (constant ones fold into the bias)."""
+    """MACs by operand width, and the run-time sums that zero points (S3) and S14's constants cost; those of constant
+    operands fold into the bias."""
     counted = Counter({Action("mac", view.a_bits, view.b_bits): view.macs})
     if a.quant is None or b.quant is None:
         return counted
     acc_bits = MAX_BITS
-    if any(b.quant.zero_point):  # row sums of the left operand, then one correction per output
+    if _off_centre(b.quant):  # row sums of the left operand, then one correction per output
         counted[Action("add", view.a_bits, acc_bits)] += view.batch * view.m * view.k
         counted[Action("add", acc_bits, acc_bits)] += view.batch * view.m * view.n
-    if any(a.quant.zero_point):  # column sums of the right operand, unless they are known beforehand
+    if _off_centre(a.quant):  # column sums of the right operand, unless they are known beforehand
         if not view.b_static:
             counted[Action("add", view.b_bits, acc_bits)] += view.batch * view.k * view.n
         counted[Action("add", acc_bits, acc_bits)] += view.batch * view.m * view.n
     return counted
+
+
+def _off_centre(quant: IntegerSpec) -> bool:
+    return bool(quant.zero) if isinstance(quant, ShiftSpec) else any(quant.zero_point)

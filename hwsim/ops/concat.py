@@ -31,7 +31,8 @@ class Concat(Op):
             fits = spec.batched or not batched or spec.shape[0] == 1
             need(fits, "a constant has no batch: its leading axis must be 1", spec, "reshape it")
         need(not (batched and self.axis == 0), "the batch is not concatenated", self.axis, "choose another axis")
-        need(first.quant is None or first.quant.axis is None, "codes must have one scale", first, "quantize per tensor")
+        apart = first.quant is None or first.quant.axis != self.axis
+        need(apart, "codes have one scale along the joined axis", first, "quantize per tensor")
         size = sum(spec.shape[self.axis] for spec in inputs)
         return TensorSpec((*first.shape[: self.axis], size, *first.shape[self.axis + 1 :]), first.quant, batched)
 

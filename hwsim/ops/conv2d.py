@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.op import Action, Array, Gemm, Op, Specs, need
+from hwsim.op import Action, Array, Gemm, Multiply, Op, Specs, need
 from hwsim.ops._product import centred, integer_product, product_count, product_spec, real
 from hwsim.spec import TensorSpec
 
@@ -48,10 +48,22 @@ class Conv2d(Op):
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """Patches as rows (im2col), one product per group."""
-        x, weight = values
-        integer = out.quant is not None
-        image = centred(x, inputs[0]) if integer else real(x, inputs[0])
-        kernel = centred(weight, inputs[1]) if integer else real(weight, inputs[1])
+        if out.quant is not None:
+            return self.product(values, inputs, integer_product)
+        batch = values[0].shape[0]
+
+        def by_image(rows: Array, columns: Array) -> Array:
+            """One product per image and group, because BLAS may sum in another order for more rows."""
+            parts = np.matmul(rows.reshape(self.groups, batch, -1, rows.shape[-1]), columns[:, np.newaxis])
+            return np.asarray(parts).reshape(self.groups, -1, columns.shape[-1])
+
+        return self._patches(real(values[0], inputs[0]), real(values[1], inputs[1]), by_image)
+
+    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply) -> Array:
+        """One product per group, of the patches of all images."""
+        return self._patches(centred(values[0], inputs[0]), centred(values[1], inputs[1]), multiply)
+
+    def _patches(self, image: Array, kernel: Array, multiply: Multiply) -> Array:
         vertical, horizontal = self.padding
         image = np.pad(image, ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal)))
         windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[2:], axis=(2, 3))
@@ -59,12 +71,7 @@ class Conv2d(Op):
         batch, height, width = windows.shape[:3]
         rows = windows.reshape(batch * height * width, self.groups, -1).transpose(1, 0, 2)
         columns = kernel.reshape(self.groups, kernel.shape[0] // self.groups, -1).transpose(0, 2, 1)
-        if integer:
-            acc = integer_product(rows, columns)
-        else:  # one product per image and group, because BLAS may sum in another order for more rows
-            acc = np.matmul(rows.reshape(self.groups, batch, height * width, -1), columns[:, np.newaxis])
-            acc = acc.reshape(self.groups, batch * height * width, -1)
-        flat = acc.transpose(0, 2, 1).reshape(kernel.shape[0], batch, height, width)
+        flat = multiply(rows, columns).transpose(0, 2, 1).reshape(kernel.shape[0], batch, height, width)
         return np.ascontiguousarray(flat.transpose(1, 0, 2, 3))
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.op import Action, Array, Gemm, Op, Specs, need
-from hwsim.ops._product import centred, integer_product, product_count, product_spec, real
+from hwsim.op import Action, Array, Gemm, Multiply, Op, Specs, need
+from hwsim.ops._product import centred, left_operand, product_count, product_spec, real
 from hwsim.spec import TensorSpec
 
 
@@ -36,9 +36,16 @@ class Linear(Op):
             rows = real(x, inputs[0])  # one product per image, because BLAS may sum in another order for more rows
             rows = rows.reshape(-1, inputs[0].shape[0], x.shape[-1]) if x.ndim == 2 else rows
             return np.asarray(np.matmul(rows, real(weight, inputs[1]).T)).reshape(*x.shape[:-1], weight.shape[0])
-        rows = centred(x, inputs[0]).reshape(1, -1, x.shape[-1])
-        columns = centred(weight, inputs[1]).T[np.newaxis]
-        return integer_product(rows, columns).reshape(*x.shape[:-1], weight.shape[0])
+        left, multiply = left_operand(x, inputs[0])
+        return self._rows(left, centred(weight, inputs[1]), multiply)
+
+    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply) -> Array:
+        """All rows in one product."""
+        return self._rows(centred(values[0], inputs[0]), centred(values[1], inputs[1]), multiply)
+
+    def _rows(self, x: Array, weight: Array, multiply: Multiply) -> Array:
+        acc = multiply(x.reshape(1, -1, x.shape[-1]), weight.T[np.newaxis])
+        return acc.reshape(*x.shape[:-1], weight.shape[0])
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """MACs and zero-point corrections."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.op import Action, Array, Gemm, Op, Specs, need
-from hwsim.ops._product import centred, integer_product, product_count, product_spec, real
+from hwsim.op import Action, Array, Gemm, Multiply, Op, Specs, need
+from hwsim.ops._product import centred, left_operand, product_count, product_spec, real
 from hwsim.spec import TensorSpec
 
 
@@ -47,13 +47,20 @@ class MatMul(Op):
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """One product per leading index."""
-        a, b = values
         if out.quant is None:
-            return np.asarray(np.matmul(real(a, inputs[0]), real(b, inputs[1])))
+            return np.asarray(np.matmul(real(values[0], inputs[0]), real(values[1], inputs[1])))
+        left, multiply = left_operand(values[0], inputs[0])
+        return self._grouped(left, centred(values[1], inputs[1]), multiply)
+
+    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply) -> Array:
+        """The leading axes as one."""
+        return self._grouped(centred(values[0], inputs[0]), centred(values[1], inputs[1]), multiply)
+
+    def _grouped(self, a: Array, b: Array, multiply: Multiply) -> Array:
         leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])  # a constant serves every image
-        left = np.broadcast_to(centred(a, inputs[0]), (*leading, *a.shape[-2:])).reshape(-1, *a.shape[-2:])
-        right = np.broadcast_to(centred(b, inputs[1]), (*leading, *b.shape[-2:])).reshape(-1, *b.shape[-2:])
-        return integer_product(left, right).reshape(*leading, a.shape[-2], b.shape[-1])
+        left = np.broadcast_to(a, (*leading, *a.shape[-2:])).reshape(-1, *a.shape[-2:])
+        right = np.broadcast_to(b, (*leading, *b.shape[-2:])).reshape(-1, *b.shape[-2:])
+        return multiply(left, right).reshape(*leading, a.shape[-2], b.shape[-1])
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """MACs and zero-point corrections."""

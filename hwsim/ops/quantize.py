@@ -1,4 +1,5 @@
-"""Quantize (S2): q = clamp(round_half_even(x / scale) + zero_point, qmin, qmax), from floats to codes."""
+"""Quantize (S2): q = clamp(round_half_even(x / scale) + zero_point, qmin, qmax), from floats to codes; of a ShiftSpec the
+code of the interval that holds x / scale (S14)."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ import numpy as np
 
 from hwsim.kernels.requantize import quantize
 from hwsim.op import Action, Array, Op, Specs, need, need_float
-from hwsim.spec import FLOAT_BITS, BipolarSpec, IntegerSpec, TensorSpec
+from hwsim.spec import FLOAT_BITS, BipolarSpec, IntegerSpec, ShiftSpec, TensorSpec, along
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Quantize(Op):
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """Division, rounding and clamping in float64; NaN and infinities are refused."""
         (x,) = values
+        if isinstance(self.spec, ShiftSpec):
+            return _between(x, self.spec)
         if isinstance(self.spec, BipolarSpec):
             codes = np.where(x >= 0, np.int8(1), np.int8(-1))
             need(bool(np.isfinite(x).all()), "codes are made of finite numbers", "NaN or infinity", "check the input")
@@ -47,6 +50,15 @@ class Quantize(Op):
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """One quantize per element."""
         return Counter({Action("quantize", FLOAT_BITS, out.bits): out.elements})
+
+
+def _between(x: Array, spec: ShiftSpec) -> Array:
+    """S14: as many boundaries as are not above x / scale lie below its value."""
+    need(bool(np.isfinite(x).all()), "codes are made of finite numbers", "NaN or infinity", "check the input")
+    with np.errstate(over="ignore"):
+        steps = x / along(spec.scale, spec.axis, x.ndim, np.float64)
+    codes = spec.order().astype(spec.container)
+    return np.asarray(codes[np.searchsorted(spec.boundaries, steps, side="right")])
 
 
 def _split(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:

@@ -1,32 +1,41 @@
-"""Requantize (S4): q = clamp(round_shift(acc * multiplier, shift) + zero_point), integers in, integers out.
+"""Requantize (S4): q = clamp(round_shift((x - zero_x) * multiplier + offset, shift) + zero_point), integers to integers.
 
-A ratio of scales becomes a dyadic multiplier, multiplier / 2**shift. Rounding modes: `half_even` (ONNX, torch),
-`half_up` (TOSA SINGLE_ROUND), `double_round` (TOSA DOUBLE_ROUND, gemmlowp), `floor`.
+x is an accumulator, or codes with zero points. A ratio of scales becomes a dyadic multiplier, multiplier / 2**shift; a
+bias becomes an offset of the product, in steps far below those of the accumulator.
+Rounding modes: `half_even` (ONNX, torch), `half_up` (TOSA SINGLE_ROUND), `double_round` (TOSA DOUBLE_ROUND, gemmlowp),
+`floor`. Scales and zero points of x, multipliers and those of the result lie along one `axis`, each of them alone or per
+channel.
 """
 
 import math
+import sys
 from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Self
 
 import numpy as np
 
+from hwsim.errors import IllegalModel
 from hwsim.kernels.requantize import ROUNDINGS, requantize
-from hwsim.op import Action, Array, Op, Specs, need, need_axes
-from hwsim.spec import QuantSpec, TensorSpec, describe
+from hwsim.op import Action, Array, Op, Specs, bounds, need, need_axes
+from hwsim.spec import BipolarSpec, QuantSpec, TensorSpec, describe
 
 MULTIPLIER_BITS = 31
+SHIFT_MAX = 62
+TINY = sys.float_info.min
 
 
 @dataclass(frozen=True, slots=True)
 class Requantize(Op):
-    """Accumulators to codes of `spec`: one `multiplier` (0 < m < 2**31) and `shift` (1..62), or one per channel of
-    `axis`, the channel axis of the accumulator."""
+    """Integers to codes of `spec`: one `multiplier` (0 <= m < 2**31) and `shift` (1..62), or one per channel of `axis`."""
 
     spec: QuantSpec
     multiplier: tuple[int, ...]
     shift: tuple[int, ...]
     axis: int | None = None
     rounding: str = "half_even"
+    offset: tuple[int, ...] = ()
 
     onnx = "QuantizeLinear"
 
@@ -36,65 +45,147 @@ class Requantize(Op):
         if len(self.multiplier) != len(self.shift) or not self.multiplier:
             raise ValueError(f"requantize: one shift per multiplier, got {len(self.shift)} for {len(self.multiplier)}")
         for multiplier, shift in zip(self.multiplier, self.shift, strict=True):
-            if not (0 < multiplier < 1 << MULTIPLIER_BITS and 1 <= shift <= 62):
+            if not (0 <= multiplier < 1 << MULTIPLIER_BITS and 1 <= shift <= SHIFT_MAX):
                 raise ValueError(
-                    f"requantize: multiplier must be 1..2**31-1 and shift 1..62, got {multiplier} and {shift}"
+                    f"requantize: multiplier must be 0..2**31-1 and shift 1..62, got {multiplier} and {shift}"
                 )
 
+    @classmethod
+    def between(
+        cls,
+        x: TensorSpec,
+        out: QuantSpec,
+        *,
+        factor: tuple[float, ...] = (1.0,),
+        factor_axis: int | None = None,
+        bias: tuple[float, ...] = (),
+        bias_axis: int | None = None,
+        bits: int = MULTIPLIER_BITS,
+        rounding: str = "half_even",
+    ) -> Self:
+        """What brings `factor` times the reals of `x`, plus `bias`, onto the grid `out`.
+
+        multiplier = scale_x * factor / scale_out, offset = bias / scale_out * 2**shift. factor: positive, one number or
+        one per index of `factor_axis`; bias: likewise, or none; bits: significant bits of a multiplier (`dyadic`).
+        Raises IllegalModel where channels lie along different axes, or where a ratio is 2**30 or more.
+        """
+        quant = x.quant
+        need(quant is not None, "requantize takes integers", x, "quantize floats instead")
+        assert quant is not None
+        affine = isinstance(out, QuantSpec)
+        need(affine, "requantized codes are of an affine grid", describe(out), "use a table instead")
+        legal = all(math.isfinite(value) and value > 0 for value in factor)
+        need(legal, "a factor must be positive and finite", factor, "fold its sign into the weights")
+        axes = {axis for axis in (quant.axis, out.axis, factor_axis, bias_axis) if axis is not None}
+        need(len(axes) < 2, "all channels must lie along one axis", sorted(axes), "make all but one per tensor")
+        axis = next(iter(axes), None)
+        need_axes(axes, x)
+        channels = 1 if axis is None else x.shape[axis]
+        terms = bias or (0.0,)
+        of_bias = ("biases", terms, bias_axis if bias else None)
+        for name, values, along in (("factors", factor, factor_axis), ("scales", out.scale, out.axis), of_bias):
+            wanted = 1 if along is None else channels
+            need(len(values) == wanted, f"{wanted} {name} are needed", len(values), "check the axis")
+        columns = (_repeated(values, channels) for values in (quant.scale, factor, out.scale))
+        try:
+            pairs = [dyadic(max(s / t * f, TINY), bits) for s, f, t in zip(*columns, strict=True)]
+        except ValueError as error:
+            raise IllegalModel(str(error)) from None
+        offset = tuple(
+            round(Fraction(term) / Fraction(step) * (1 << shift))
+            for term, step, (_, shift) in zip(
+                _repeated(terms, channels), _repeated(out.scale, channels), pairs, strict=True
+            )
+        )
+        return cls(out, tuple(m for m, _ in pairs), tuple(s for _, s in pairs), axis, rounding, offset if bias else ())
+
     def infer(self, inputs: Specs) -> TensorSpec:
-        """The accumulator's shape with the meaning of `spec`."""
-        (acc,) = inputs
-        need(acc.quant is not None, "requantize takes integers", acc, "quantize floats instead")
-        assert acc.quant is not None
-        need(not any(acc.quant.zero_point), "an accumulator has zero_point 0", acc, "centre it before")
-        need(acc.quant.qmax < 1 << 31, "an accumulator is a signed integer of 32 bits", acc, "make it signed")
-        need(self.spec.axis is None, "requantized codes have one scale", describe(self.spec), "give it per tensor")
-        need_axes(() if self.axis is None else (self.axis,), acc)
-        need(not acc.batched or self.axis != 0, "the batch has no channels", self.axis, "choose another axis")
-        channels = 1 if self.axis is None else acc.shape[self.axis]
+        """The shape of x with the meaning of `spec`."""
+        (x,) = inputs
+        need(x.quant is not None, "requantize takes integers", x, "quantize floats instead")
+        uniform = isinstance(x.quant, QuantSpec | BipolarSpec)
+        need(uniform, "requantize takes codes of an affine grid", x, "multiply by shifting first")
+        assert x.quant is not None
+        affine = isinstance(self.spec, QuantSpec)
+        need(affine, "requantized codes are of an affine grid", describe(self.spec), "use a table instead")
+        need_axes(() if self.axis is None else (self.axis,), x)
+        need(not x.batched or self.axis != 0, "the batch has no channels", self.axis, "choose another axis")
+        for spec in (x.quant, self.spec):
+            aligned = spec.axis in (None, self.axis)
+            need(
+                aligned, f"channels must lie along axis {self.axis}", describe(spec), "give multipliers along that axis"
+            )
+        channels = 1 if self.axis is None else x.shape[self.axis]
         need(len(self.multiplier) == channels, f"{channels} multipliers are needed", len(self.multiplier), "check axis")
-        return TensorSpec(acc.shape, self.spec, acc.batched)
+        need(len(self.offset) in (0, channels), f"{channels} offsets are needed", len(self.offset), "check axis")
+        if self.offset:
+            most = max(abs(end) for end in bounds(x)) * max(self.multiplier) + max(map(abs, self.offset))
+            need(
+                most < 1 << 63, "a product and its offset must stay below 2**63", most, "lower the bits of the operand"
+            )
+        return TensorSpec(x.shape, self.spec, x.batched)
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S4 with a 64-bit product."""
-        (acc,) = values
+        (x,) = values
+        quant = inputs[0].quant
+        assert quant is not None
         axis = self.axis
-        outer = 1 if axis is None else math.prod(acc.shape[:axis])
-        channels = 1 if axis is None else acc.shape[axis]
-        codes = np.empty((outer, channels, acc.size // (outer * channels)), dtype=self.spec.container)
+        outer = 1 if axis is None else math.prod(x.shape[:axis])
+        channels = 1 if axis is None else x.shape[axis]
+        codes = np.empty((outer, channels, x.size // (outer * channels)), dtype=self.spec.container)
+        container = np.dtype(np.int32 if quant.qmax < 1 << 31 else np.int64)  # few types, so few compilations
         requantize(
-            np.ascontiguousarray(acc, dtype=np.int32).reshape(codes.shape),
+            np.ascontiguousarray(x, dtype=container).reshape(codes.shape),
+            _per_channel(quant.zero_point, channels),
             np.asarray(self.multiplier, dtype=np.int64),
             np.asarray(self.shift, dtype=np.int64),
-            self.spec.zero_point[0],
+            _per_channel(self.offset or (0,), channels),
+            _per_channel(self.spec.zero_point, channels),
             self.spec.qmin,
             self.spec.qmax,
             ROUNDINGS.index(self.rounding),
             codes,
         )
-        return codes.reshape(acc.shape)
+        return codes.reshape(x.shape)
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
-        """One requantize (multiply, shift, clamp) per element."""
-        return Counter({Action("requantize", inputs[0].bits, out.bits): out.elements})
+        """One requantize (multiply, shift, clamp) per element, and one add where there are offsets."""
+        counted = Counter({Action("requantize", inputs[0].bits, out.bits): out.elements})
+        if self.offset:
+            counted[Action("add", inputs[0].bits, inputs[0].bits)] += out.elements
+        return counted
 
 
 def dyadic(ratio: float, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
-    """The multiplier of `bits` bits and the shift whose quotient is nearest to `ratio`; bits=1 gives a power of two.
+    """The multiplier of `bits` significant bits and the shift whose quotient is nearest to `ratio`; bits=1 gives a power
+    of two.
 
-    Raises ValueError where the ratio is not positive and finite, or needs a shift outside 1..62.
+    A shift is 1..62. A ratio that needs a shift to the left has it in the multiplier, as trailing zeros; one that is too
+    small for 62 loses significant bits, down to a multiplier of 0, long after any 32-bit integer came to round to 0.
+    Raises ValueError where the ratio is not positive and finite, or is 2**30 or more.
     """
+    if not 1 <= bits <= MULTIPLIER_BITS:
+        raise ValueError(f"dyadic: a multiplier has 1..{MULTIPLIER_BITS} bits, got {bits}")
     if not (math.isfinite(ratio) and ratio > 0):
         raise ValueError(f"dyadic: a ratio of scales must be positive and finite, got {ratio}")
     mantissa, exponent = math.frexp(ratio)  # ratio = mantissa * 2**exponent, mantissa in [0.5, 1)
-    multiplier = round(mantissa * (1 << bits))
-    shift = bits - exponent
+    multiplier, shift = round(mantissa * (1 << bits)), bits - exponent
     if multiplier == 1 << bits:
         multiplier, shift = multiplier >> 1, shift - 1
-    while shift > 62 and multiplier % 2 == 0:
-        multiplier, shift = multiplier >> 1, shift - 1
-    if not 1 <= shift <= 62:
-        raise ValueError(
-            f"dyadic: the ratio must be within 2**{bits - 63}..2**{bits - 1}, got {ratio}; rescale one side"
-        )
+    if shift > SHIFT_MAX:
+        multiplier, shift = round(math.ldexp(ratio, SHIFT_MAX)), SHIFT_MAX
+    elif shift < 1:
+        multiplier, shift = multiplier << min(1 - shift, MULTIPLIER_BITS), 1
+    if multiplier >= 1 << MULTIPLIER_BITS:
+        raise ValueError(f"dyadic: a ratio of scales must be below 2**30, got {ratio}; rescale one side")
     return multiplier, shift
+
+
+def _repeated(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    return values * (channels // len(values))
+
+
+def _per_channel(values: tuple[int, ...], channels: int) -> Array:
+    """int64 (channels,) of one value for all, or one for each."""
+    return np.broadcast_to(np.asarray(values, dtype=np.int64), (channels,))

@@ -28,9 +28,13 @@ class Slice(Op):
         size = len(range(self.start, self.stop, self.step))
         inside = 0 <= self.start < self.stop <= x.shape[self.axis]
         need(inside and (size == 1 or not self.drop), f"a range of {x.shape[self.axis]}", self, "fix the range")
-        need(x.quant is None or x.quant.axis is None, "sliced codes have one scale", x, "quantize per tensor")
+        axis = None if x.quant is None else x.quant.axis
+        need(axis != self.axis, "codes have one scale along the sliced axis", x, "quantize per tensor")
+        quant = x.quant
+        if quant is not None and axis is not None and self.drop and axis > self.axis:
+            quant = quant.moved_to(axis - 1)
         kept = () if self.drop else (size,)
-        return x.shaped((*x.shape[: self.axis], *kept, *x.shape[self.axis + 1 :]))
+        return TensorSpec((*x.shape[: self.axis], *kept, *x.shape[self.axis + 1 :]), quant, x.batched)
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """A view."""

@@ -1,7 +1,7 @@
 """QuantConv2d: a convolution of quantized x (B, C, H, W) with quantized W (N, C, kh, kw), bias (N,) float.
 
 With a zero point, a padded zero is not the code 0, so padding other than 0 is refused (patch embeddings have
-none). Parameters keep the names of nn.Conv2d.
+none). Parameters keep the names of nn.Conv2d. `input_affine` is empty until `qmodels.folding` puts a ChannelAffine there.
 """
 
 import torch.nn.functional as F
@@ -21,11 +21,11 @@ class QuantConv2d(nn.Conv2d):
             setattr(self, name, getattr(conv, name))
         self.padding_mode, self.transposed, self.output_padding = "zeros", False, (0, 0)
         self.weight, self.bias = conv.weight, conv.bias
+        self.input_affine = nn.Identity()
         self.input_quantizer, self.weight_quantizer = input_quantizer, weight_quantizer
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, N, H', W')."""
         weight = self.weight_quantizer(self.weight)
-        return F.conv2d(
-            self.input_quantizer(x), weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        x = self.input_quantizer(self.input_affine(x))
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)

@@ -1,6 +1,7 @@
 """QuantLinear: y = x_q W_q^T + b, with x (..., K), W (N, K) and b (N,) float.
 
 Parameters keep the names of nn.Linear, so that a float state_dict loads by name; the quantizers are child modules.
+`input_affine` is empty until `qmodels.folding` puts a ChannelAffine there.
 """
 
 import torch.nn.functional as F
@@ -14,8 +15,9 @@ class QuantLinear(nn.Linear):
         nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight, self.bias = linear.weight, linear.bias
+        self.input_affine = nn.Identity()
         self.input_quantizer, self.weight_quantizer = input_quantizer, weight_quantizer
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., K) to (..., N)."""
-        return F.linear(self.input_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+        return F.linear(self.input_quantizer(self.input_affine(x)), self.weight_quantizer(self.weight), self.bias)

@@ -13,7 +13,7 @@ from hwsim.ops.layernorm import LayerNorm
 from hwsim.ops.linear import Linear
 from hwsim.ops.quantize import Quantize
 from hwsim.ops.softmax import Softmax
-from hwsim.spec import QuantSpec, TensorSpec
+from hwsim.spec import QuantSpec, ShiftSpec, TensorSpec
 
 settings.register_profile("hwsim", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("hwsim")
@@ -31,6 +31,22 @@ class Draw:
         scales = data.draw(st.lists(st.sampled_from((0.5, 0.037, 1.0, 3e-3)), min_size=count, max_size=count))
         zeros = data.draw(st.lists(zero, min_size=count, max_size=count), label="zero points")
         return QuantSpec(bits, bare.signed, tuple(scales), tuple(zeros), axis)
+
+    def shift_grid(self, data, axis=None, channels=1):
+        """A ShiftSpec of 1..4 bits with any table of two distinct values or more, boundaries anywhere between them."""
+        bits = data.draw(st.integers(1, 4), label="bits")
+        zero = data.draw(st.sampled_from((0, 1, -5, 300)), label="zero")
+        entry = st.tuples(st.integers(-9, 9), st.integers(0, 6))
+        different = st.lists(entry, min_size=1 << bits, max_size=1 << bits).filter(
+            lambda table: len({significand << shift for significand, shift in table}) > 1
+        )
+        table = data.draw(different, label="significands and shifts")
+        values = sorted({(significand << shift) - zero for significand, shift in table})
+        weights = data.draw(st.lists(st.floats(0.05, 0.95), min_size=len(values) - 1, max_size=len(values) - 1))
+        boundaries = [low + w * (high - low) for low, high, w in zip(values, values[1:], weights, strict=False)]
+        count = 1 if axis is None else channels
+        scales = data.draw(st.lists(st.sampled_from((0.5, 0.037, 3e-3)), min_size=count, max_size=count))
+        return ShiftSpec(bits, tuple(scales), *zip(*table, strict=True), tuple(boundaries), zero, axis)
 
     def codes(self, data, spec, images=1):
         """Codes of a TensorSpec in their container: at random, or at the ends of the range alone."""
@@ -54,9 +70,16 @@ def draw():
 
 @pytest.fixture(scope="session")
 def exact():
-    """Codes less their zero points, as Python integers in an object array."""
+    """The integers that codes stand for (less their zero points, or by S14's table), as an object array of Python's."""
 
     def centre(codes, spec):
+        if isinstance(spec.quant, ShiftSpec):
+            grid = spec.quant
+            table = [
+                significand * 2**shift - grid.zero
+                for significand, shift in zip(grid.significand, grid.shift, strict=True)
+            ]
+            return np.array(table, dtype=object)[codes]
         zeros = np.array(spec.quant.zero_point, dtype=object)
         if spec.quant.axis is not None:
             zeros = zeros.reshape((-1,) + (1,) * (codes.ndim - spec.quant.axis - 1))

@@ -135,8 +135,9 @@ def test_a_scale_along_the_reduction_axis_is_refused():
         chain(Node("blocks.0.attn.qkv", Linear(), ("x", "w")), inputs={"x": per_feature}, constants=weight)
     assert str(caught.value) == (
         "blocks.0.attn.qkv: a scale along the reduction axis cannot be factored out of an integer sum, got (B, 2) u4 "
-        "per_channel(axis=1, n=2); use a per-tensor scale, or fold the scales into the weights or the preceding "
-        "LayerNorm (scale reparametrization)"
+        "per_channel(axis=1, n=2); use a per-tensor scale, fold the scales into the preceding LayerNorm and the weights "
+        "(scale reparametrization, `hwsim trace --fold-input-scales`), shift by factors that are powers of two, or sum a "
+        "few groups of channels apart"
     )
 
 

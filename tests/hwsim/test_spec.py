@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwsim.spec import BipolarSpec, QuantSpec, TensorSpec, along, describe, narrowest, signed_bits
+from hwsim.op import bounds
+from hwsim.spec import BipolarSpec, QuantSpec, ShiftSpec, TensorSpec, along, describe, narrowest, signed_bits
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,86 @@ def test_bipolar():
     np.testing.assert_array_equal(spec.to_real(np.array([[1, -1], [-1, 1]], np.int8)), [[0.5, -2.0], [-0.5, 2.0]])
     assert spec.moved_to(0) == BipolarSpec((0.5, 2.0), axis=0)
     assert spec.moved_to(1) is spec
+
+
+def test_worked_example_of_codes_that_are_not_uniform():
+    """S14: two bits, three of them in use: 3 << 1 less 2 is 4, 0 less 2 is -2, 1 << 1 less 2 is 0."""
+    spec = ShiftSpec(2, (0.5,), (3, 0, 1, 2), (1, 0, 1, 0), (-1.0, 2.5), zero=2)
+    assert spec.values().tolist() == [4, -2, 0, 0]
+    assert spec.order().tolist() == [1, 2, 0], "ascending, the lower of two equal codes"
+    assert spec.to_real(np.array([[0, 1], [3, 2]], np.uint8)).tolist() == [[2.0, -1.0], [0.0, 0.0]]
+    assert (spec.bits, spec.signed, spec.qmin, spec.qmax, spec.zero_point) == (2, False, 0, 3, (0,))
+    assert (spec.container.name, spec.codebook().tolist(), bounds(TensorSpec((1,), spec))) == (
+        "uint8",
+        [0, 1, 2, 3],
+        (-2, 4),
+    )
+
+
+@given(data=st.data())
+def test_to_real_of_codes_that_are_not_uniform(draw, exact, data):
+    axis = data.draw(st.sampled_from((None, 1, 2)))
+    spec = TensorSpec((1, 3, 3), draw.shift_grid(data, axis, 3))
+    codes = draw.codes(data, spec, 2)
+    expected = exact(codes, spec).astype(float) * along(spec.quant.scale, axis, 3, np.float64)
+    np.testing.assert_array_equal(spec.quant.to_real(codes), expected)
+    integers = exact(spec.quant.codebook(), TensorSpec((1,), dataclasses.replace(spec.quant, scale=(1.0,), axis=None)))
+    assert bounds(spec) == (integers.min(), integers.max())
+
+
+def test_codes_that_are_not_uniform_move_with_their_axis():
+    spec = ShiftSpec(1, (0.5, 2.0), (1, 2), (0, 0), (1.5,), axis=1)
+    assert spec.moved_to(0) == dataclasses.replace(spec, axis=0)
+    assert spec.moved_to(1) is spec
+    assert spec.zero_point == (0, 0)
+    assert spec.to_real(np.array([[1, 1]], np.uint8)).tolist() == [[1.0, 4.0]]
+    assert str(TensorSpec((1, 2), spec)) == "(B, 2) shift1 per_channel(axis=1, n=2)"
+    assert hash(spec) == hash(dataclasses.replace(spec))
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"bits": 0}, "ShiftSpec: bits must be 1..8, got 0"),
+        ({"bits": 9}, "ShiftSpec: bits must be 1..8, got 9"),
+        ({"scale": (0.0,)}, "ShiftSpec: scale must be positive, normal and finite, got 0.0 at 0; calibrate"),
+        ({"scale": (1.0, 1.0)}, "ShiftSpec: a per_tensor grid has one scale, got 2; give the axis of the others"),
+        ({"shift": (0, 0, 0)}, "ShiftSpec: 4 significands and shifts are needed, got 4 and 3"),
+        ({"bits": 3}, "ShiftSpec: 8 significands and shifts are needed, got 4 and 4"),
+        (
+            {"shift": (0, 0, -1, 0)},
+            "ShiftSpec: significands must be integers and shifts 0..62, got 4 << -1 at 2; lower the bits",
+        ),
+        (
+            {"shift": (63, 0, 0, 0)},
+            "ShiftSpec: significands must be integers and shifts 0..62, got 1 << 63 at 0; lower the bits",
+        ),
+        (
+            {"significand": (1.0, 2, 4, 8)},
+            "ShiftSpec: significands must be integers and shifts 0..62, got 1.0 << 0 at 0; lower the bits",
+        ),
+        ({"shift": (31, 0, 0, 0)}, "ShiftSpec: values must fit 32 bits, got (1 << 31) - 0 at 0; lower the bits"),
+        ({"zero": 1 << 31}, "ShiftSpec: values must fit 32 bits, got (1 << 0) - 2147483648 at 0; lower the bits"),
+        ({"zero": 0.5}, "ShiftSpec: zero must be an integer, got 0.5"),
+        ({"significand": (3, 3, 3, 3)}, "ShiftSpec: two distinct values are needed, got 3 for all codes"),
+        ({"boundaries": (1.5, 3.0)}, "ShiftSpec: 4 values have 3 boundaries, got 2"),
+        ({"significand": (1, 2, 4, 4)}, "ShiftSpec: 3 values have 2 boundaries, got 3"),
+        ({"boundaries": (1.5, 3.0, 8.0)}, "ShiftSpec: a boundary must lie between 4 and 8, got 8.0"),
+        ({"boundaries": (1.0, 3.0, 6.0)}, "ShiftSpec: a boundary must lie between 1 and 2, got 1.0"),
+        ({"boundaries": (1.5, float("nan"), 6.0)}, "ShiftSpec: a boundary must lie between 2 and 4, got nan"),
+    ],
+)
+def test_illegal_shifts(fields, text):
+    legal = {"bits": 2, "scale": (1.0,), "significand": (1, 2, 4, 8), "shift": (0,) * 4, "boundaries": (1.5, 3.0, 6.0)}
+    ShiftSpec(**legal)
+    with pytest.raises(ValueError, match=r".") as caught:
+        ShiftSpec(**{**legal, **fields})
+    assert str(caught.value) == text
+
+
+def test_values_of_32_bits_are_the_widest():
+    spec = ShiftSpec(1, (1.0,), (-1, 1), (31, 30), (0.0,))
+    assert spec.values().tolist() == [-(2**31), 2**30]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 import hwsim
 from hwsim.errors import BadFile
 from hwsim.graph import Node, build
+from hwsim.grids.log2 import log2
+from hwsim.grids.poweroftwo import poweroftwo
+from hwsim.grids.sulq import sulq
 from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.dequantize import Dequantize
+from hwsim.ops.linear import Linear
 from hwsim.ops.quantize import Quantize
 from hwsim.ops.requantize import Requantize
 from hwsim.ops.roll import Roll
@@ -69,9 +73,12 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_siz
 def test_any_names_and_grids_round_trip(draw, tmp_path_factory, data, names, meta):
     x, w, acc, codes, rolled, part = names
     weight, spec = draw.tensor(data, (4, 2, 1, 2), batched=False, axis=data.draw(st.sampled_from((None, 0))))
+    axis, channels = (None, 1) if spec.quant.axis is None else (1, 4)
     nodes = [
         Node(acc, Conv2d((1, 2), (0, 1)), (x, w)),
-        Node(codes, Requantize(draw.grid(data), (2**31 - 1,), (62,), None, "double_round"), (acc,)),
+        Node(
+            codes, Requantize(draw.grid(data), (2**31 - 1,) * channels, (62,) * channels, axis, "double_round"), (acc,)
+        ),
         Node(rolled, Roll((1, -2), (2, 3)), (codes,)),
         Node(part, Slice(1, 1, 3), (rolled,)),
     ]
@@ -84,11 +91,25 @@ def test_any_names_and_grids_round_trip(draw, tmp_path_factory, data, names, met
 
 def test_bipolar_and_per_channel_grids_round_trip(tmp_path):
     per_channel = QuantSpec(3, False, (0.1, 1 / 3), (7, 0), 1)
-    for grid in (BipolarSpec((0.5,)), BipolarSpec((0.5, 0.25), 1), per_channel):
+    shifts = dataclasses.replace(sulq(4, eta=3, step=0.7), scale=(0.1, 1 / 3), axis=1)
+    for grid in (BipolarSpec((0.5,)), BipolarSpec((0.5, 0.25), 1), per_channel, log2(3), shifts):
         nodes = [Node("q", Quantize(grid), ("x",)), Node("y", Dequantize(), ("q",))]
         graph = build("b", {"x": TensorSpec((1, 2))}, {}, nodes, ["y"])
         save(graph, tmp_path / "b")
         same(graph, load(tmp_path / "b"))
+
+
+def test_constants_and_inputs_of_codes_that_are_not_uniform_round_trip(tmp_path):
+    weight = np.array([[0, 3], [7, 4]], np.uint8)
+    constants = {"w": (weight, TensorSpec((2, 2), poweroftwo(3), batched=False))}
+    graph = build("s", {"x": TensorSpec((1, 2), log2(2))}, constants, [Node("y", Linear(), ("x", "w"))], ["y"])
+    save(graph, tmp_path / "s")
+    same(graph, load(tmp_path / "s"))
+    feeds = {"x": np.array([[0, 3], [2, 1]], np.uint8)}
+    assert hwsim.simulate(load(tmp_path / "s"), feeds)["y"].tolist() == [[16, 0], [4, -8]]
+    content = {"graph": read_tensors(tmp_path / "s", FORMAT, AGAIN)[1]["graph"]}
+    write_tensors({"w": weight + np.uint8(1)}, content, FORMAT, tmp_path / "s")
+    refused(tmp_path / "s", "w: codes must be in 0..7, got 1..8; export it again")
 
 
 def test_an_array_in_any_order_is_saved_in_row_order(tmp_path):

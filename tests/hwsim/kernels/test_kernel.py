@@ -35,14 +35,41 @@ def _integers(low, high, shape, dtype):
 
 def _requantize(rounding):
     acc = _integers(-(2**31), 2**31, (2, 3, 5), np.int32)
-    shift = np.array([1, 31, 62], np.int64)
-    return (acc, np.array([1, 2**30, 2**31 - 1], np.int64), shift, -3, -128, 127, rounding), ((2, 3, 5), np.int8)
+    zeros, shift = np.array([0, -(2**31), 7], np.int64), np.array([1, 31, 62], np.int64)
+    multiplier = np.array([1, 2**30, 2**31 - 1], np.int64)
+    return (acc, zeros, multiplier, shift, -zeros >> 24, -128, 127, rounding), ((2, 3, 5), np.int8)
 
 
 CALLS = {
     "gemm.gemm": [
         ((_integers(-255, 256, (g, m, k), np.int32), _integers(-128, 128, (1, k, 3), np.int16)), ((g, m, 3), np.int32))
         for g, m, k in ((1, 1, 1), (2, 4, 5), (3, 7, 2), (0, 2, 2), (1, 5, 0))
+    ],
+    "narrow_gemm.narrow_gemm": [
+        (
+            (
+                _integers(-9, 10, (2, 3, 5), np.int32),
+                _integers(-9, 10, (groups, 5, 4), np.int16),
+                bits,
+                saturate,
+                tile,
+            ),
+            ((2, 3, 4), np.int32),
+        )
+        for groups, bits, saturate, tile in ((1, 6, False, 1), (2, 7, True, 2), (2, 5, True, 9))
+    ],
+    "shift_gemm.shift_gemm": [
+        (
+            (
+                _integers(0, 4, (2, 3, 5), np.uint8),
+                np.array([1, 3, 0, -1], np.int32),
+                np.array([4, 0, 0, 2], np.int32),
+                zero,
+                _integers(-128, 128, (groups, 5, 4), dtype),
+            ),
+            ((2, 3, 4), np.int32),
+        )
+        for zero, groups, dtype in ((0, 1, np.int16), (5, 2, np.int16), (-1, 2, np.int32))
     ],
     "requantize.quantize": [
         (
@@ -80,7 +107,9 @@ def test_oracles_hold_without_the_compiler_and_with_bounds_checked(mode, tmp_pat
     """The oracle tests of the kernels again, as plain Python, and compiled with every index checked."""
     if any(os.environ.get(name) for name in ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK")):
         pytest.skip("already in one of these modes")
-    files = [Path(__file__).with_name(f"test_{name}.py") for name in ("gemm", "requantize", "elementwise")]
+    files = [
+        Path(__file__).with_name(f"test_{name}.py") for name in ("gemm", "narrow_gemm", "shift_gemm", "requantize", "elementwise")
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
         env={**os.environ, mode: "1", "NUMBA_CACHE_DIR": str(tmp_path)},

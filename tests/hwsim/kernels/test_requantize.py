@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hwsim.kernels.requantize import ROUNDINGS, quantize, requantize
 
 INT32 = st.integers(-(2**31), 2**31 - 1) | st.sampled_from((-(2**31), 2**31 - 1, -1, 0, 1))
-MULTIPLIER = st.integers(1, 2**31 - 1) | st.sampled_from([1, 2**31 - 1, 2**30, 2**16])
+INT33 = st.integers(1 - 2**32, 2**32 - 1) | st.sampled_from((1 - 2**32, 2**32 - 1))  # 32-bit code less a zero point
+MULTIPLIER = st.integers(0, 2**31 - 1) | st.sampled_from([0, 1, 2**31 - 1, 2**30, 2**16])
 LIMIT = 2**62
 # NumPy's scalars warn where the kernels are run as plain Python (NUMBA_DISABLE_JIT=1); compiled code never does.
 pytestmark = pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
@@ -37,19 +38,19 @@ def gemmlowp(acc, multiplier, shift):
     return (high >> exponent) + (remainder > threshold)
 
 
-def run(acc, multiplier, shift, rounding, zero_point=0, qmin=-LIMIT, qmax=LIMIT):
-    acc = np.atleast_1d(np.array(acc, np.int32))
+def run(acc, multiplier, shift, rounding, zero_point=0, qmin=-LIMIT, qmax=LIMIT, zero_in=0, offset=0):
+    acc = np.atleast_1d(np.array(acc, np.int64))
     out = np.empty((1, 1, acc.size), np.int64)
-    mode = ROUNDINGS.index(rounding)
-    one = (np.array([multiplier], np.int64), np.array([shift], np.int64))
-    requantize(acc.reshape(1, 1, -1), *one, zero_point, qmin, qmax, mode, out)
+    one = (np.array([value], np.int64) for value in (zero_in, multiplier, shift, offset, zero_point))
+    requantize(acc.reshape(1, 1, -1), *one, qmin, qmax, ROUNDINGS.index(rounding), out)
     return out.ravel().tolist()
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
-@given(acc=INT32, multiplier=MULTIPLIER, shift=st.integers(1, 62))
+@given(acc=INT32 | INT33, multiplier=MULTIPLIER, shift=st.integers(1, 62))
 @example(acc=-(2**31), multiplier=2**31 - 1, shift=62)
-@example(acc=2**31 - 1, multiplier=2**31 - 1, shift=62)
+@example(acc=2**32 - 1, multiplier=2**31 - 1, shift=62)
+@example(acc=1 - 2**32, multiplier=2**31 - 1, shift=62)
 @example(acc=-(2**31), multiplier=2**31 - 1, shift=1)
 def test_rounds_as_fractions_do(rounding, acc, multiplier, shift):
     assert run(acc, multiplier, shift, rounding) == [expected(acc, multiplier, shift, rounding)]
@@ -92,13 +93,31 @@ def test_zero_point_then_clamp(acc, zero_point):
     assert run(acc, 2**30, 40, "half_even", zero_point, -128, 127) == [wanted]
 
 
-def test_one_multiplier_per_channel():
+@given(code=INT32, zero_in=INT32, multiplier=MULTIPLIER, shift=st.integers(1, 62))
+@example(code=-(2**31), zero_in=2**31 - 1, multiplier=2**31 - 1, shift=62)
+def test_input_zero_point_comes_off_first(code, zero_in, multiplier, shift):
+    for rounding in ROUNDINGS:
+        wanted = expected(code - zero_in, multiplier, shift, rounding)
+        assert run(code, multiplier, shift, rounding, zero_in=zero_in) == [wanted]
+
+
+@given(acc=st.integers(-(2**31), 2**31 - 1), offset=st.integers(-(2**62) + 1, 2**62 - 1), shift=st.integers(1, 62))
+def test_the_offset_joins_the_product(acc, offset, shift):
+    """With a multiplier of 1 the kernel rounds acc + offset itself."""
+    wanted = round(Fraction(acc + offset, 2**shift))
+    assert run(acc, 1, shift, "half_even", offset=offset, qmin=-(2**62), qmax=2**62) == [wanted]
+
+
+def test_everything_per_channel():
     acc = np.arange(-12, 12, dtype=np.int32).reshape(2, 3, 4)
+    zero_in, zero_out = np.array([0, -4, 9]), np.array([1, 0, -2])
     multiplier, shift = np.array([1, 3, 5], np.int64), np.array([1, 2, 3], np.int64)
+    offset = np.array([0, 7, -50], np.int64)
     out = np.empty((2, 3, 4), np.int8)
-    requantize(acc, multiplier, shift, 1, -128, 127, 0, out)
+    requantize(acc, zero_in, multiplier, shift, offset, zero_out, -128, 127, 0, out)
     for (i, c, j), code in np.ndenumerate(out):
-        assert code == round(Fraction(int(acc[i, c, j] * multiplier[c]), 2 ** int(shift[c]))) + 1
+        product = int((acc[i, c, j] - zero_in[c]) * multiplier[c] + offset[c])
+        assert code == round(Fraction(product, 2 ** int(shift[c]))) + zero_out[c]
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -58,9 +58,9 @@ def spec(*shape, quant=None, batched=True):
             "a constant has no batch: its leading axis must be 1, got (2, 2) float; reshape it",
         ),
         (
-            2,
+            1,
             (spec(1, 2, 3, quant=QuantSpec(4, True, (1.0, 1.0), (0, 0), 1)),),
-            "codes must have one scale, got (B, 2, 3) s4 per_channel(axis=1, n=2); quantize per tensor",
+            "codes have one scale along the joined axis, got (B, 2, 3) s4 per_channel(axis=1, n=2); quantize per tensor",
         ),
     ],
 )

@@ -64,6 +64,21 @@ def test_the_width_is_reached_and_never_exceeded(draw, data, apply, depth, chann
     assert bits == 1 or not (-(2 ** (bits - 2)) <= min(sums) <= max(sums) < 2 ** (bits - 2))
 
 
+@given(data=st.data(), k=st.integers(1, 9), n=st.integers(1, 9), side=st.integers(0, 2))
+def test_codes_that_are_not_uniform(draw, exact, apply, data, k, n, side):
+    """S14: of the activation (0) by shifting, of the weight (1) by table, or of both (2)."""
+    x_spec = TensorSpec((1, 3, k), draw.grid(data) if side == 1 else draw.shift_grid(data))
+    w_spec = TensorSpec((n, k), draw.grid(data) if side == 0 else draw.shift_grid(data, 0, n), batched=False)
+    x, w = draw.codes(data, x_spec, 2), draw.codes(data, w_spec)
+    acc, out = apply(Linear(), (x, x_spec), (w, w_spec))
+    wanted = np.matmul(exact(x, x_spec), exact(w, w_spec).T)
+    np.testing.assert_array_equal(acc.astype(object), wanted)
+    assert out.quant.qmin <= wanted.min() <= wanted.max() <= out.quant.qmax
+    np.testing.assert_allclose(
+        out.quant.to_real(acc), x_spec.quant.to_real(x) @ w_spec.quant.to_real(w).T, rtol=1e-9, atol=1e-9
+    )
+
+
 @pytest.mark.parametrize("bits", [16, 31, 32])
 def test_wide_operands(apply, bits):
     """u16 with zero point 2**15 centres to int16, though neither its codes nor the zero point are int16."""
@@ -125,15 +140,17 @@ def test_cost():
             TensorSpec((1, 2), QuantSpec(4, False, (1.0, 2.0), (0, 0), 1)),
             TensorSpec((3, 2), QuantSpec(4, True, (1.0,)), batched=False),
             "a scale along the reduction axis cannot be factored out of an integer sum, got (B, 2) u4 "
-            "per_channel(axis=1, n=2); use a per-tensor scale, or fold the scales into the weights or the preceding "
-            "LayerNorm (scale reparametrization)",
+            "per_channel(axis=1, n=2); use a per-tensor scale, fold the scales into the preceding LayerNorm and "
+            "the weights (scale reparametrization, `hwsim trace --fold-input-scales`), shift by factors that are powers "
+            "of two, or sum a few groups of channels apart",
         ),
         (
             TensorSpec((1, 2), QuantSpec(4, False, (1.0,))),
             TensorSpec((3, 2), QuantSpec(4, True, (1.0, 2.0), (0, 0), 1), batched=False),
             "a scale along the reduction axis cannot be factored out of an integer sum, got (3, 2) s4 "
-            "per_channel(axis=1, n=2); use a per-tensor scale, or fold the scales into the weights or the preceding "
-            "LayerNorm (scale reparametrization)",
+            "per_channel(axis=1, n=2); use a per-tensor scale, fold the scales into the preceding LayerNorm and "
+            "the weights (scale reparametrization, `hwsim trace --fold-input-scales`), shift by factors that are powers "
+            "of two, or sum a few groups of channels apart",
         ),
         (
             TensorSpec((1, 2, 2), QuantSpec(4, False, (1.0, 2.0), (0, 0), 1)),

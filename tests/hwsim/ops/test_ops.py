@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hwsim import catalog
+from hwsim.grids.log2 import log2
 from hwsim.op import Action, Gemm, Op
 from hwsim.ops._product import integer_product
 from hwsim.spec import QuantSpec, TensorSpec
@@ -17,6 +18,7 @@ CODES = QuantSpec(4, False, (0.25,), (5,))
 WEIGHT = QuantSpec(4, True, (0.5, 0.25, 0.125), (0, -1, 7), 0)
 BYTES = QuantSpec(8, True, (0.1,))
 ACC = QuantSpec(20, True, (0.01,))
+SHIFTS = log2(2)
 
 
 def _spec(*shape, quant=None, constant=False):
@@ -31,6 +33,7 @@ EXAMPLES = {  # name: attributes, operands
         [_spec(1, 6, 5, 4, quant=CODES), _spec(3, 2, 3, 2, quant=WEIGHT, constant=True)],
     ),
     "dequantize": ({}, [_spec(1, 3, 4, quant=ACC)]),
+    "encode": ({"spec": SHIFTS, "thresholds": (-2, 1, 9)}, [_spec(1, 3, 4, quant=CODES)]),
     "gelu": ({}, [_spec(1, 3, 4)]),
     "layernorm": ({"epsilon": 1e-6}, [_spec(1, 3, 4), _spec(4, constant=True), _spec(4, constant=True)]),
     "linear": ({}, [_spec(1, 7, 5, quant=CODES), _spec(3, 5, quant=WEIGHT, constant=True)]),
@@ -125,6 +128,28 @@ def test_counts(name):
     else:
         assert macs == {Action("mac", operands[0].bits, operands[1].bits): view.macs}
         assert view.batch * view.m * view.n == out.elements
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_has_a_gemm_view_has_a_product(name):
+    """Operands of the multiplication are (G, M, K) and (G or 1, K, N), and G times M times N are all accumulators."""
+    op, operands, out = _example(name)
+    values = tuple(_value(spec, 2) for spec in operands)
+    view, shapes = op.gemm(operands, out), []
+
+    def multiply(a, b):
+        shapes.extend((a.shape, b.shape))
+        return integer_product(a, b)
+
+    if view is None or out.quant is None:
+        with pytest.raises(TypeError, match=f"^{type(op).__name__} has no product$"):
+            op.product(values, operands, multiply)
+        return
+    np.testing.assert_array_equal(op.product(values, operands, multiply), op.run(values, operands, out))
+    (groups, rows, depth), right = shapes
+    assert (depth, view.n) == right[1:] == (view.k, right[2])
+    assert right[0] in (1, groups)
+    assert groups * rows == 2 * view.batch * view.m
 
 
 @pytest.mark.parametrize("method", ["infer", "run", "count"])

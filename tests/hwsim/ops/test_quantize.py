@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.errors import IllegalModel
+from hwsim.grids.log2 import log2
 from hwsim.op import Action
 from hwsim.ops.quantize import Quantize
-from hwsim.spec import BipolarSpec, QuantSpec, TensorSpec
+from hwsim.spec import BipolarSpec, QuantSpec, ShiftSpec, TensorSpec
 
 FLOAT = TensorSpec((1, 4))
 # NumPy's scalars warn where the kernels are run as plain Python (NUMBA_DISABLE_JIT=1); compiled code never does.
@@ -76,7 +77,7 @@ def test_signs(apply):
     assert (codes.tolist(), codes.dtype, out.bits) == ([[-1, 1, 1, 1]], np.int8, 1)
 
 
-@pytest.mark.parametrize("spec", [QuantSpec(4, True, (1.0,)), BipolarSpec((1.0,))])
+@pytest.mark.parametrize("spec", [QuantSpec(4, True, (1.0,)), BipolarSpec((1.0,)), log2(2)])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_refuses_what_is_not_finite(apply, spec, bad):
     with pytest.raises(IllegalModel) as caught:
@@ -93,3 +94,24 @@ def test_refuses_codes():
 def test_cost():
     op = Quantize(QuantSpec(4, True, (1.0,)))
     assert op.count((FLOAT,), op.infer((FLOAT,))) == {Action("quantize", 32, 4): 4}
+
+
+@given(data=st.data(), values=st.lists(st.floats(-1e3, 1e3), min_size=8, max_size=8))
+def test_codes_that_are_not_uniform(draw, apply, data, values):
+    """S14: the value above as many boundaries as are not above x / scale; of equal values the lowest code."""
+    axis = data.draw(st.sampled_from((None, 1, 2)))
+    spec = draw.shift_grid(data, axis, 2)
+    x = np.array(values).reshape(2, 2, 2)
+    codes, out = apply(Quantize(spec), (x, TensorSpec((1, 2, 2))))
+    assert (codes.dtype, out.quant) == (np.uint8, spec)
+    table = spec.values().tolist()
+    for index, code in np.ndenumerate(codes):
+        steps = x[index] / spec.scale[0 if axis is None else index[axis]]
+        value = sorted(set(table))[sum(boundary <= steps for boundary in spec.boundaries)]
+        assert code == table.index(value)
+
+
+def test_a_boundary_belongs_to_the_value_above(apply):
+    grid = ShiftSpec(2, (0.5,), (0, 1, 2, -1), (0,) * 4, (-0.5, 0.5, 1.5))
+    codes, _ = apply(Quantize(grid), (np.array([[-0.25, 0.25, 0.75, 1e308]]), FLOAT))
+    assert codes.tolist() == [[0, 1, 2, 2]]

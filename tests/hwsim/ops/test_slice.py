@@ -38,9 +38,9 @@ SPEC = TensorSpec((1, 4, 3))
             "a range of 4, got Slice(axis=1, start=0, stop=2, step=1, drop=True); fix the range",
         ),
         (
-            Slice(2, 0, 1),
+            Slice(1, 0, 1),
             TensorSpec((1, 2, 3), QuantSpec(4, True, (1.0, 1.0), (0, 0), 1)),
-            "sliced codes have one scale, got (B, 2, 3) s4 per_channel(axis=1, n=2); quantize per tensor",
+            "codes have one scale along the sliced axis, got (B, 2, 3) s4 per_channel(axis=1, n=2); quantize per tensor",
         ),
     ],
 )

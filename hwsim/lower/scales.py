@@ -1,0 +1,73 @@
+"""From measured ranges to integer grids (S17): symmetric, asymmetric, with a power-of-two factor per channel."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from hwsim.lower.domains import Domain
+from hwsim.lower.ranges import Range
+from hwsim.lower.recipe import Recipe
+from hwsim.ops.layernorm import LayerNorm
+from hwsim.spec import QuantSpec
+
+SOFTMAX_DEPTH = 12.0
+"""Scores this far below the maximum of their row need no codes of their own: exp(-12) is under half a step of 2**-16."""
+GELU_DEPTH = 6.0
+"""GELU is 0 to 8 decimals below -6."""
+PTF_MAX = 3
+"""Largest exponent of the power-of-two factor (FQ-ViT's released code: factors 1, 2, 4, 8)."""
+FLOOR = 1e-6
+"""Least range of a grid, for values that were 0 on all calibration images."""
+
+
+def grid_of(domain: Domain, ranges: Iterable[Range], recipe: Recipe) -> QuantSpec:
+    """The grid of `domain`, whose settled values have these `ranges`; per channel of the last axis where it has PTF."""
+    if domain.grid is not None:
+        return snapped(domain.grid, recipe)
+    seen = list(ranges)
+    low, high = min(r.low for r in seen), max(r.high for r in seen)
+    if domain.kind == "scores":
+        low = max(low, min(r.row_top for r in seen) - SOFTMAX_DEPTH)
+        return snapped(_asymmetric(recipe.score_bits, low * recipe.headroom, high * recipe.headroom), recipe)
+    if domain.kind == "gelu":
+        return snapped(_symmetric(recipe.gelu_bits, max(high, min(-low, GELU_DEPTH)) * recipe.headroom), recipe)
+    magnitude = max(-low, high) * recipe.headroom
+    if domain.kind == "link":
+        return snapped(_symmetric(recipe.link_bits, magnitude), recipe)
+    if recipe.power_of_two_factor and any(isinstance(reader.op, LayerNorm) for reader in domain.readers):
+        channels = np.max([r.channels for r in seen], axis=0) * recipe.headroom
+        return _with_factors(recipe.residual_bits, channels.tolist(), recipe)
+    return snapped(_symmetric(recipe.residual_bits, magnitude), recipe)
+
+
+def snapped(grid: QuantSpec, recipe: Recipe) -> QuantSpec:
+    """`grid`, its scales rounded up to powers of two where the recipe wants such; nothing that was in range leaves it."""
+    if not recipe.power_of_two_scales:
+        return grid
+    return QuantSpec(grid.bits, grid.signed, tuple(map(power_of_two, grid.scale)), grid.zero_point, grid.axis)
+
+
+def power_of_two(scale: float) -> float:
+    """The least power of two that is not below `scale`."""
+    mantissa, exponent = math.frexp(scale)
+    return math.ldexp(0.5 if mantissa == 0.5 else 1.0, exponent)
+
+
+def _symmetric(bits: int, magnitude: float) -> QuantSpec:
+    return QuantSpec(bits, True, (max(magnitude, FLOOR) / ((1 << (bits - 1)) - 1),))
+
+
+def _asymmetric(bits: int, low: float, high: float) -> QuantSpec:
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = max(high - low, FLOOR) / ((1 << bits) - 1)
+    return QuantSpec(bits, False, (scale,), (min(max(round(-low / scale), 0), (1 << bits) - 1),))
+
+
+def _with_factors(bits: int, channels: list[float], recipe: Recipe) -> QuantSpec:
+    """PTF: scale * 2**a per channel, a the least of 0..3 that holds the channel's range; axis 0, to be moved."""
+    top = (1 << (bits - 1)) - 1
+    base = snapped(QuantSpec(bits, True, (max(*channels, FLOOR) / top / (1 << PTF_MAX),)), recipe).scale[0]
+    factors = (math.ceil(math.log2(max(channel, FLOOR) / (top * base))) for channel in channels)
+    scale = tuple(base * 2.0 ** min(max(factor, 0), PTF_MAX) for factor in factors)
+    return QuantSpec(bits, True, scale, (0,) * len(scale), 0)
