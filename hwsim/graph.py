@@ -1,8 +1,8 @@
 """The one intermediate representation: a frozen, topologically ordered graph of operators.
 
 A node makes one value, which carries the node's name; the name is the module path that it was traced from
-(`blocks.3.attn.qkv`). Every value - input, constant or node - has a TensorSpec, inferred when the graph is built, so a
-Graph that exists is legal.
+(`blocks.3.attn.qkv`). Every value - input, constant or node - has a TensorSpec, inferred when the graph is built, and the
+values of constants are what their specs say, so a Graph that exists is legal.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 import networkx as nx
+import numpy as np
 
 from hwsim.catalog import unknown
 from hwsim.errors import HwsimError, IllegalModel
 from hwsim.op import Array, Op
-from hwsim.spec import TensorSpec
+from hwsim.spec import BipolarSpec, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ def build(
             raise IllegalModel(
                 f"{key}: constant must have shape {spec.shape}, got {array.shape}; trace the model again"
             )
+        _check_values(key, array, spec)
         specs[key] = spec
     ordered = tuple(nodes)
     for node in ordered:
@@ -139,6 +141,25 @@ def build(
         outputs=results,
         meta=MappingProxyType(dict(meta or {})),
     )
+
+
+def _check_values(key: str, array: Array, spec: TensorSpec) -> None:
+    """Raise IllegalModel unless a constant holds what its spec says: finite floats, or codes that its grid has."""
+    if spec.quant is None:
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise IllegalModel(
+                f"{key}: a float constant must be finite, got NaN, infinity or {array.dtype}; export it again"
+            )
+        return
+    if array.dtype.kind not in "iu":
+        raise IllegalModel(f"{key}: codes must be integers, got {array.dtype}; export it again")
+    low, high = int(array.min()), int(array.max())
+    if low < spec.quant.qmin or high > spec.quant.qmax:
+        raise IllegalModel(
+            f"{key}: codes must be in {spec.quant.qmin}..{spec.quant.qmax}, got {low}..{high}; export it again"
+        )
+    if isinstance(spec.quant, BipolarSpec) and not array.all():
+        raise IllegalModel(f"{key}: bipolar codes must be -1 or 1, got 0; export it again")
 
 
 def op_name(op: Op) -> str:

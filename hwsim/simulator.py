@@ -16,7 +16,7 @@ from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node
 from hwsim.op import Array
 from hwsim.ops.quantize import Quantize
-from hwsim.spec import TensorSpec
+from hwsim.spec import BipolarSpec, TensorSpec
 
 CHUNK = 4
 """Images per task unless the caller says otherwise: fits the caches, and is enough to amortise a call."""
@@ -143,6 +143,8 @@ def _check_codes(name: str, value: Array, spec: TensorSpec) -> None:
     if value.dtype.kind not in "iu" or value.min() < low or value.max() > high:
         got = f"{value.dtype} {value.min()}..{value.max()}"
         raise HwsimError(f"{name}: codes must be integers in {low}..{high}, got {got}; quantize them")
+    if isinstance(spec.quant, BipolarSpec) and not value.all():
+        raise HwsimError(f"{name}: bipolar codes must be -1 or 1, got 0; quantize them")
 
 
 def _run(

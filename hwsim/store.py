@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from hwsim import catalog
-from hwsim.errors import BadFile, HwsimError
+from hwsim.errors import BadFile, HwsimError, IllegalModel
 from hwsim.graph import Graph, Node, build, op_attributes, op_name
-from hwsim.op import Array, Op
+from hwsim.op import Op
 from hwsim.spec import BipolarSpec, IntegerSpec, QuantSpec, ShiftSpec, TensorSpec
 from hwsim.tensors import read_tensors, write_tensors
 
@@ -48,16 +48,14 @@ def load(path: str | os.PathLike[str]) -> Graph:
         missing = [name for name in content["constants"] if name not in arrays]
         if missing:
             raise BadFile(f"{path}: every constant must be there, got no tensor {missing[0]!r}; trace the model again")
-        constants = {}
-        for name, entry in content["constants"].items():
-            spec = _spec_in(entry)
-            check_codes(name, arrays[name], spec)
-            constants[name] = (arrays[name], spec)
         return build(
             content["name"],
-            {name: _spec_in(entry) for name, entry in content["inputs"].items()},
-            constants,
-            [Node(n["name"], _op_in(n["op"], n["attributes"]), tuple(n["inputs"])) for n in content["nodes"]],
+            {name: _named(name, _spec_in, entry) for name, entry in content["inputs"].items()},
+            {name: (arrays[name], _named(name, _spec_in, entry)) for name, entry in content["constants"].items()},
+            [
+                Node(n["name"], _named(n["name"], _op_in, n["op"], n["attributes"]), tuple(n["inputs"]))
+                for n in content["nodes"]
+            ],
             content["outputs"],
             content["meta"],
         )
@@ -69,21 +67,12 @@ def load(path: str | os.PathLike[str]) -> Graph:
         raise BadFile(f"{path}: the graph cannot be read, got {error!r}; trace the model again") from None
 
 
-def check_codes(name: str, array: Array, spec: TensorSpec) -> None:
-    """Raise BadFile unless a constant's values are what its spec says: finite floats, or codes within their range."""
-    if spec.quant is None:
-        if array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise BadFile(
-                f"{name}: a float constant must be finite, got NaN, infinity or {array.dtype}; export it again"
-            )
-        return
-    if array.dtype.kind not in "iu":
-        raise BadFile(f"{name}: codes must be integers, got {array.dtype}; export it again")
-    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
-    if low < spec.quant.qmin or high > spec.quant.qmax:
-        raise BadFile(
-            f"{name}: codes must be in {spec.quant.qmin}..{spec.quant.qmax}, got {low}..{high}; export it again"
-        )
+def _named(name: str, read: Callable[..., Any], *entries: Any) -> Any:
+    """What `read` makes of a value's entries; where a rule refuses them, the error says which value it is."""
+    try:
+        return read(*entries)
+    except (ValueError, IllegalModel) as error:
+        raise IllegalModel(f"{name}: {error}") from None
 
 
 def _spec_out(spec: TensorSpec) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from qmodels import (
     torchvision_shim,  # noqa: F401 - before timm
 )
 from qmodels.layers.irm import Irm
-from qmodels.quantizer import Quantizer
+from qmodels.quantizer import SCALE_FLOOR, Quantizer
 from workloads.workload import Workload
 
 # isort: split
@@ -29,8 +29,12 @@ REMEDY = "make one with `hwsim train`"
 
 
 def save(model: nn.Module, workload_name: str, path: Path, extra: dict[str, str] | None = None) -> None:
-    """Write the tensors of `model`, built for the workload, to `path`; `extra` goes into the metadata."""
-    tensors = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+    """Write the tensors of `model`, built for the workload, to `path`; `extra` goes into the metadata.
+
+    Of scales, those in use are written: a learned one may have gone below zero, which means its absolute value.
+    """
+    state = {**model.state_dict(), **{f"{name}.scale": q.positive_scale() for name, q in _quantizers(model)}}
+    tensors = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
     versions = {"torch": torch.__version__, "timm": timm.__version__}
     write_tensors(tensors, {**(extra or {}), "workload": workload_name, **versions}, FORMAT, Path(path))
 
@@ -67,10 +71,21 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:
             wanted, got = tuple(own[name].shape), tuple(tensors[name].shape)
             raise BadFile(f"{path}: is of another model, {name} must be {wanted}, got {got}; check the workload")
     model.load_state_dict(tensors)
+    for name, quantizer in _quantizers(model):
+        bad = (quantizer.scale < SCALE_FLOOR).nonzero()  # used as something else than it says
+        if len(bad):
+            at = int(bad[0])
+            raise BadFile(
+                f"{path}: {name}.scale must be at least {SCALE_FLOOR}, got {quantizer.scale[at].item():.6g} at {at}; {REMEDY}"
+            )
     for module in model.modules():
         if isinstance(module, Quantizer | Irm):
             module.calibrated = True
     return model.eval()
+
+
+def _quantizers(model: nn.Module) -> list[tuple[str, Quantizer]]:
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, Quantizer)]
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

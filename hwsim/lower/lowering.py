@@ -19,7 +19,7 @@ from hwsim.lower import recipe as recipes
 from hwsim.lower.domains import LAYOUT, Domains, moved_axis
 from hwsim.lower.ranges import Ranges
 from hwsim.lower.recipe import Recipe
-from hwsim.lower.scales import grid_of, snapped
+from hwsim.lower.scales import flat, grid_of, link_grid, snapped
 from hwsim.op import Array, Op
 from hwsim.ops.add import Add
 from hwsim.ops.concat import Concat
@@ -114,10 +114,10 @@ class _Lowering:
                 x = self.settle(node.inputs[0])
                 return self.emit(node.name, self.operators["softmax"].lower(self.spec(x), self.recipe.softmax_bits), x)
             case Gelu():
-                x, out = self.settle(node.inputs[0]), self.grid(node.name)
+                x, out = self.settle(node.inputs[0]), self.flat_grid(node.name)
                 return self.emit(node.name, self.operators["gelu"].lower(self.spec(x), out, self.recipe.link_bits), x)
             case LayerNorm(epsilon):
-                x, out = self.settle(node.inputs[0]), self.grid(node.name)
+                x, out = self.settle(node.inputs[0]), self.flat_grid(node.name)
                 weight, bias = (np.asarray(self.graph.constants[name], np.float64) for name in node.inputs[1:])
                 op = self.operators["layernorm"].lower(self.spec(x), weight, bias, epsilon, out)
                 return self.emit(node.name, op, x)
@@ -230,7 +230,10 @@ class _Lowering:
             else:
                 self.loose.add(node.name)
                 return moved
-        return self.emit(node.name, node.op, self.settle(source))
+        settled = self.settle(source)
+        if self.grid(node.name).axis is None is not self.grid(source).axis:  # the channels are about to be mixed
+            settled = self.requantize(f"{source}.link", settled, self.grid(node.name))
+        return self.emit(node.name, node.op, settled)
 
     def product(self, node: Node) -> Wire:
         """The same product; weights are quantized again where the recipe wants powers of two."""
@@ -289,16 +292,24 @@ class _Lowering:
         return self.emit(name, op, wire)
 
     def grid(self, name: str) -> QuantSpec:
-        """The grid of the domain that the float value is in, its channels along the axis that they have in this value."""
+        """The grid of the domain that the float value is in: with the channels along the axis that they have in this value,
+        or, where they are mixed with other axes in it, with the coarsest scale for all."""
         domain = self.domains.of(name)
         if domain.members not in self.grids:
             used = [member for member in domain.members if self.is_settled(member)]
             norms = [r.inputs[0] for r in domain.readers if isinstance(r.op, LayerNorm)]
+            norms = [norm for norm in norms if self.channel_axis(norm) is not None]
             per_channel = domain.kind == "stream" and self.recipe.power_of_two_factor and norms
             seen = [self.ranges[member] for member in (norms if per_channel else used or domain.members)]
             self.grids[domain.members] = grid_of(domain, seen, self.recipe)
         grid = self.grids[domain.members]
-        return grid if grid.axis is None else grid.moved_to(self.channel_axis(name))
+        axis = None if grid.axis is None else self.channel_axis(name)
+        return flat(grid) if axis is None else grid.moved_to(axis)
+
+    def flat_grid(self, name: str) -> QuantSpec:
+        """The grid of the value where that is per tensor; else one for it alone."""
+        grid = self.grid(name)
+        return grid if grid.axis is None else link_grid(self.ranges[name], self.recipe)
 
     def is_settled(self, name: str) -> bool:
         """Whether some node reads the value on its domain's grid, instead of as a wide sum."""
@@ -307,23 +318,19 @@ class _Lowering:
         readers = self.domains.readers.get(name, [])
         return not readers or any(not (self.domains.adds_constant(r) or isinstance(r.op, Mul)) for r in readers)
 
-    def channel_axis(self, name: str) -> int:
-        """The axis along which the value has the channels of the layer that made it."""
-        node = self.domains.maker[name]
-        spec = self.graph.specs[name]
-        axis: int | None = len(spec.shape) - 1
-        if isinstance(node.op, Dequantize) and isinstance(self.domains.maker[node.inputs[0]].op, Conv2d):
-            axis = 1
-        elif sources := self.domains.joined(node):
+    def channel_axis(self, name: str) -> int | None:
+        """The axis along which the value has the channels of the layer that made it; None where it mixes them."""
+        node = self.domains.maker.get(name)
+        if node is None:
+            return None
+        if sources := self.domains.joined(node):
             axis = self.channel_axis(sources[0])
-            if isinstance(node.op, LAYOUT):
-                axis = moved_axis(node.op, self.graph.specs[sources[0]].shape, axis)
-        if axis is None:
-            raise IllegalModel(
-                f"{name}: a power-of-two factor per channel needs a channel axis, got {spec} of {type(node.op).__name__}; "
-                "choose a recipe without power_of_two_factor"
-            )
-        return axis
+            if axis is not None and isinstance(node.op, LAYOUT):
+                return moved_axis(node.op, self.graph.specs[sources[0]].shape, axis)
+            return axis
+        if isinstance(node.op, Dequantize) and isinstance(self.domains.maker[node.inputs[0]].op, Conv2d):
+            return 1
+        return len(self.graph.specs[name].shape) - 1
 
     def constant(self, name: str, spec: TensorSpec, factor: float = 1.0, bits: int = 0) -> Wire:
         """The float constant in steps of `spec`, repeated along its channel axis: as wide as `spec`, or as it needs, at

@@ -31,6 +31,8 @@ class Recipe(BaseModel):
     layernorm: str = "ilayernorm"
     score_bits: Width = 10
     """Codes that a softmax reads."""
+    least_score_step: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] = 0.0
+    """Least scale of those codes: the sums of a polynomial exp grow with the inverse square of it."""
     softmax_bits: Width = 16
     """Codes that it makes."""
     gelu_bits: Width = 10

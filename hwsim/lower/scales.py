@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,9 @@ def grid_of(domain: Domain, ranges: Iterable[Range], recipe: Recipe) -> QuantSpe
     low, high = min(r.low for r in seen), max(r.high for r in seen)
     if domain.kind == "scores":
         low = max(low, min(r.row_top for r in seen) - SOFTMAX_DEPTH)
-        return snapped(_asymmetric(recipe.score_bits, low * recipe.headroom, high * recipe.headroom), recipe)
+        spread = (low * recipe.headroom, high * recipe.headroom)
+        grid = snapped(_asymmetric(recipe.score_bits, *spread, least=recipe.least_score_step), recipe)
+        return grid if recipe.power_of_two_scales else _refitted(grid, recipe.operator("softmax"))
     if domain.kind == "gelu":
         return snapped(_symmetric(recipe.gelu_bits, max(high, min(-low, GELU_DEPTH)) * recipe.headroom), recipe)
     magnitude = max(-low, high) * recipe.headroom
@@ -39,6 +42,16 @@ def grid_of(domain: Domain, ranges: Iterable[Range], recipe: Recipe) -> QuantSpe
         channels = np.max([r.channels for r in seen], axis=0) * recipe.headroom
         return _with_factors(recipe.residual_bits, channels.tolist(), recipe)
     return snapped(_symmetric(recipe.residual_bits, magnitude), recipe)
+
+
+def link_grid(seen: Range, recipe: Recipe) -> QuantSpec:
+    """The grid of one value for itself."""
+    return snapped(_symmetric(recipe.link_bits, max(-seen.low, seen.high) * recipe.headroom), recipe)
+
+
+def flat(grid: QuantSpec) -> QuantSpec:
+    """`grid` per tensor, at the coarsest of its scales."""
+    return grid if grid.axis is None else QuantSpec(grid.bits, grid.signed, (max(grid.scale),))
 
 
 def snapped(grid: QuantSpec, recipe: Recipe) -> QuantSpec:
@@ -58,10 +71,17 @@ def _symmetric(bits: int, magnitude: float) -> QuantSpec:
     return QuantSpec(bits, True, (max(magnitude, FLOOR) / ((1 << (bits - 1)) - 1),))
 
 
-def _asymmetric(bits: int, low: float, high: float) -> QuantSpec:
+def _asymmetric(bits: int, low: float, high: float, least: float) -> QuantSpec:
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = max(high - low, FLOOR) / ((1 << bits) - 1)
+    scale = max(max(high - low, FLOOR) / ((1 << bits) - 1), least)
     return QuantSpec(bits, False, (scale,), (min(max(round(-low / scale), 0), (1 << bits) - 1),))
+
+
+def _refitted(grid: QuantSpec, softmax: Any) -> QuantSpec:
+    """`grid` at the scale, a little coarser, at which the constants of the softmax are exact."""
+    scale = softmax.fitted_scale(grid.scale[0])
+    zero_point = round(grid.zero_point[0] * grid.scale[0] / scale)
+    return QuantSpec(grid.bits, grid.signed, (scale,), (zero_point,))
 
 
 def _with_factors(bits: int, channels: list[float], recipe: Recipe) -> QuantSpec:

@@ -27,7 +27,12 @@ def sum_spec(inputs: Specs, bits: int) -> TensorSpec:
     )
     low, high = (sum(getattr(spec.quant, end) for spec in inputs) for end in ("qmin", "qmax"))
     wide = signed_bits(low, high)
-    need(bits or wide <= MAX_BITS, f"the sum needs {wide} bits", MAX_BITS, "lower the bits of an operand, or saturate")
+    need(
+        bool(bits) or wide <= MAX_BITS,
+        f"the sum needs {wide} bits",
+        MAX_BITS,
+        "lower the bits of an operand, or saturate",
+    )
     scale, axis = grids[0]
     return TensorSpec(out.shape, QuantSpec(bits or wide, True, scale, (0,) * len(scale), axis), out.batched)
 

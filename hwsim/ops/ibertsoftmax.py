@@ -1,6 +1,6 @@
 """I-BERT's softmax (S12b) over the last axis: the exponential of integer scores by a polynomial of degree two.
 
-Scores (..., N) of one scale S and any zero point; x = q - max q. With A = 0.35815147, B = 0.96963238 and
+Scores (..., N) of one scale S, 0.1 at most, and any zero point; x = q - max q. With A = 0.35815147, B = 0.96963238 and
 ln2 = ceil(0.6931 / S), b = floor(B / (A S)), c = floor(1 / (A S^2)), which `lower` computes once:
 
     p = max(x, -halvings * ln2)
@@ -11,8 +11,8 @@ ln2 = ceil(0.6931 / S), b = floor(B / (A S)), c = floor(1 / (A S^2)), which `low
 
 Every shift floors. Codes are unsigned and mean code * 2^-bits.
 
-Source: I-BERT, Kim et al., ICML 2021, section 3.5 and algorithm 2, constants as in its released code. Departures: that
-code shifts by n = 30 to the left, which needs 33 to 45 bits for one weight, and then brings the weights to 16 bits by
+Source: I-BERT, Kim et al., ICML 2021 (arXiv 2101.01321), i-exp, constants as in its released code. Departures: that code
+shifts by n = 30 to the left, which needs 38 to 45 bits for one weight, and then brings the weights to 16 bits by
 running statistics; here n is the largest for which a row's sum fits `sum_bits`, the weights stay as they are, and the
 reciprocal is as much wider as its quotient needs. Shifts go on to the right, so that masked scores become 0.
 """
@@ -24,6 +24,7 @@ from typing import Self
 from hwsim.op import Action, Array, Op, Specs
 from hwsim.ops._polynomial import (
     check_polynomial,
+    fitted_polynomial_scale,
     lowered_polynomial,
     need_polynomial,
     polynomial_count,
@@ -58,7 +59,7 @@ class IBertSoftmax(Op):
     sum_bits: int = SUM_BITS
 
     stands_for = "softmax"
-    source = "I-BERT (Kim et al., ICML 2021), i-exp and softmax, section 3.5"
+    source = "I-BERT (Kim et al., ICML 2021), i-exp and integer softmax"
 
     def __post_init__(self) -> None:
         check_polynomial("ibertsoftmax", self.ln2, self.b, self.c)
@@ -71,6 +72,11 @@ class IBertSoftmax(Op):
         op = cls(*lowered_polynomial(scores), bits, SUM_BITS - 1 + bits)
         op.infer((scores,))
         return op
+
+    @staticmethod
+    def fitted_scale(scale: float) -> float:
+        """The least scale from `scale` on whose ln2 is exact (S12b)."""
+        return fitted_polynomial_scale(scale)
 
     @property
     def largest(self) -> int:

@@ -2,14 +2,15 @@
 
 Weights e as in S12b, `IBertSoftmax`. With sum the row's sum of e and last = 2^bits - 1:
 
-    code = min(k, last),  k the least integer with sum / e < 1.5 * 2^k        (e = 0: last)
+    code = min(j, last),  j the least integer with sum / e < 1.5 * 2^j        (e = 0: last)
 
-which is the position of the leading one of sum / e, plus the bit behind it. Code k means 2^-k, the last one 0 where
+which is the position of the leading one of sum / e, plus the bit behind it. Code j means 2^-j, the last one 0 where
 `zero` is set (S14): a product with it is a shift, and rows do not add up to 1.
 
-Source: FQ-ViT, Lin et al., IJCAI 2022, section 3.4 and released code. Departures: that code rounds sum / e to an
-integer before it looks at its bits, so that its boundaries are 2.5, 5.5, 11.5 and so on; its shift n = 30 needs 33 to 45
-bits; and it makes 0 of all that is beyond the last code besides, one level more than the bits hold.
+Source: FQ-ViT, Lin et al., IJCAI 2022 (arXiv 2111.13824), Log-Int-Softmax, and its released code. Departures: that code
+rounds sum / e to an integer before it looks at its bits, so that its boundaries are 2.5, 5.5, 11.5 and so on; its shift
+n = 30 needs 38 to 45 bits for one weight; and it makes 0 of all that is beyond the last code besides, one level more
+than the bits hold.
 """
 
 from collections import Counter
@@ -23,6 +24,7 @@ from hwsim.kernels.integer_softmax import log_codes
 from hwsim.op import Action, Array, Op, Specs
 from hwsim.ops._polynomial import (
     check_polynomial,
+    fitted_polynomial_scale,
     lowered_polynomial,
     need_polynomial,
     polynomial_count,
@@ -30,6 +32,7 @@ from hwsim.ops._polynomial import (
 )
 from hwsim.ops._scores import HALVINGS, SUM_BITS, check_shifts, float_softmax, need_sum, row_bits, row_count
 from hwsim.spec import TensorSpec
+
 
 @dataclass(frozen=True, slots=True)
 class LogIntSoftmax(Op):
@@ -45,7 +48,7 @@ class LogIntSoftmax(Op):
     sum_bits: int = SUM_BITS
 
     stands_for = "softmax"
-    source = "FQ-ViT (Lin et al., IJCAI 2022), log-int-softmax, section 3.4"
+    source = "FQ-ViT (Lin et al., IJCAI 2022), log-int-softmax"
 
     def __post_init__(self) -> None:
         check_polynomial("logintsoftmax", self.ln2, self.b, self.c)
@@ -60,6 +63,11 @@ class LogIntSoftmax(Op):
         op = cls(*lowered_polynomial(scores), bits)
         op.infer((scores,))
         return op
+
+    @staticmethod
+    def fitted_scale(scale: float) -> float:
+        """The least scale from `scale` on whose ln2 is exact (S12b)."""
+        return fitted_polynomial_scale(scale)
 
     @property
     def largest(self) -> int:
@@ -88,7 +96,7 @@ class LogIntSoftmax(Op):
         return codes.reshape(scores.shape)
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
-        """Per element: maximum, subtraction, the exponential, sum, division, and the quotient's leading one (a shift)."""
+        """Per element: maximum, subtraction, the exponential, sum, division, and a shift for the leading one."""
         (scores,) = inputs
         total, weight = self.proven_bits(scores), self.largest.bit_length()
         counted = row_count(scores, self.largest) + polynomial_count(scores, (self.ln2, self.b, self.c), self.largest)

@@ -9,9 +9,9 @@ Scores (..., N) of at most 10 bits, of one scale S and any zero point; x = q - m
 so the last rounding is half up. Codes are unsigned and mean code * 2^-bits. The entries travel with the graph: no
 machine's exp is asked again.
 
-Source: common practice (I-BERT and I-ViT name it as the alternative); the widths are ours. An entry is as many bits
-wider than the output as the row's length has, or as wide as the row's sum leaves, and the reciprocal keeps two bits more
-than the quotient shows: 16-bit codes are then within 2 steps of exact ones (measured).
+Source: common practice; the widths are ours. An entry is as many bits wider than the output as the row's length has, or
+as wide as the row's sum leaves, and the reciprocal keeps two bits more than the quotient shows: codes of up to 16 bits
+are within 1.25 steps of exact ones in rows of up to 197 (measured).
 """
 
 from collections import Counter
@@ -80,6 +80,11 @@ class TableSoftmax(Op):
     def proven_bits(self, scores: TensorSpec) -> int:
         """Width of the row's sum, signed, in the worst case."""
         return row_bits(scores.shape[-1], self.table[0])
+
+    @staticmethod
+    def fitted_scale(scale: float) -> float:
+        """Any scale fits a table."""
+        return scale
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The shape of the scores; unsigned codes of `bits`, a full range of probabilities."""

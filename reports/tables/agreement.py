@@ -15,6 +15,7 @@ _SHARES = (
     ("accuracy_integer", "Accuracy, integers"),
     ("prediction_agreement", "Predictions that agree, integers and fake quant"),
 )
+_CODES = ("codes_mismatched", "codes_compared")
 _MODES = (("node_by_node", "node by node"), ("free_running", "free running"))
 
 
@@ -32,7 +33,7 @@ def agreement(records: Sequence[Record]) -> Table | None:
     for mode, words in _MODES:
         for dtype in ("float64", "float32"):
             tags = {"mode": mode, "dtype": dtype}
-            differ = (_part(rows, "codes_mismatched", "codes_compared", **tags) for rows in columns)
+            differ = (_part(rows, *_CODES, **tags) for rows in columns)
             lines.append((f"Codes that differ, {words}, {dtype}", *differ))
             lines.append((f"First node that differs, {words}, {dtype}", *(_first(rows, **tags) for rows in columns)))
     return Table(
@@ -62,9 +63,9 @@ def _share(records: Sequence[Record], metric: str) -> str:
 
 def _part(records: Sequence[Record], part: str, whole: str, **tags: str) -> str:
     some, of = _one(records, part, **tags), _one(records, whole, **tags)
-    return f"{number(some):,.0f} of {number(of):,.0f}" if some and of else ""
+    return f"{number(some):,.0f} of {number(of):,.0f}" if some and of and number(of) else ""
 
 
 def _first(records: Sequence[Record], **tags: str) -> str:
     found = _one(records, "first_diverging_node", **tags)
-    return (str(found.value) or "none") if found else ""
+    return (str(found.value) or "none") if found and _part(records, *_CODES, **tags) else ""

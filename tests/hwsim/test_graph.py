@@ -12,9 +12,10 @@ from hwsim.ops.gelu import Gelu
 from hwsim.ops.linear import Linear
 from hwsim.ops.matmul import MatMul
 from hwsim.ops.slice import Slice
-from hwsim.spec import QuantSpec, TensorSpec
+from hwsim.spec import BipolarSpec, QuantSpec, TensorSpec
 
 X = TensorSpec((1, 3))
+S4 = QuantSpec(4, True, (1.0,))
 LISTING = """\
 graph mlp: 1 input, 6 constants, 12 nodes
   input x: (B, 3, 5) float
@@ -93,6 +94,28 @@ def test_node_and_specs(mlp):
         (
             lambda: chain(Node("a", Gelu(), ("x",)), constants={"c": constant(1, 3, batched=True)}),
             "c: a constant has no batch, got (B, 3) float; give it batched=False",
+        ),
+        (
+            lambda: chain(Node("a", Gelu(), ("x",)), constants={"c": (np.array([1, np.nan, 0]), constant(3)[1])}),
+            "c: a float constant must be finite, got NaN, infinity or float64; export it again",
+        ),
+        (
+            lambda: chain(Node("a", Gelu(), ("x",)), constants={"c": (np.zeros(3, np.int8), constant(3)[1])}),
+            "c: a float constant must be finite, got NaN, infinity or int8; export it again",
+        ),
+        (
+            lambda: chain(Node("a", Gelu(), ("x",)), constants={"c": (np.zeros(3), constant(3, quant=S4)[1])}),
+            "c: codes must be integers, got float64; export it again",
+        ),
+        (
+            lambda: chain(Node("a", Gelu(), ("x",)), constants={"c": (np.array([-8, 8]), constant(2, quant=S4)[1])}),
+            "c: codes must be in -8..7, got -8..8; export it again",
+        ),
+        (
+            lambda: chain(
+                Node("a", Gelu(), ("x",)), constants={"c": (np.array([-1, 0]), constant(2, quant=BipolarSpec((1.0,)))[1])}
+            ),
+            "c: bipolar codes must be -1 or 1, got 0; export it again",
         ),
         (lambda: chain(Node("a", Add(), ("x",))), "a: not enough values to unpack"),
         (

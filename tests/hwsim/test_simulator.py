@@ -21,7 +21,7 @@ from hwsim.ops.quantize import Quantize
 from hwsim.ops.reshape import Reshape
 from hwsim.ops.transpose import Transpose
 from hwsim.simulator import chunks, simulate
-from hwsim.spec import QuantSpec, TensorSpec
+from hwsim.spec import BipolarSpec, QuantSpec, TensorSpec
 
 
 def naive(graph, feeds):
@@ -185,6 +185,9 @@ def test_codes_as_an_input():
         with pytest.raises(HwsimError) as caught:
             simulate(graph, {"x": bad})
         assert str(caught.value) == f"x: codes must be integers in 0..15, got {got}; quantize them"
+    signs = TensorSpec((1, 2), BipolarSpec((0.5,)))
+    with pytest.raises(HwsimError, match=r"^x: bipolar codes must be -1 or 1, got 0; quantize them$"):
+        simulate(build("b", {"x": signs}, {}, [], ["x"]), {"x": np.array([[-1, 0]])})
 
 
 def test_unknown_names(mlp, images):

@@ -109,7 +109,7 @@ def test_constants_and_inputs_of_codes_that_are_not_uniform_round_trip(tmp_path)
     assert hwsim.simulate(load(tmp_path / "s"), feeds)["y"].tolist() == [[16, 0], [4, -8]]
     content = {"graph": read_tensors(tmp_path / "s", FORMAT, AGAIN)[1]["graph"]}
     write_tensors({"w": weight + np.uint8(1)}, content, FORMAT, tmp_path / "s")
-    refused(tmp_path / "s", "w: codes must be in 0..7, got 1..8; export it again")
+    refused(tmp_path / "s", f"{tmp_path / 's'}: w: codes must be in 0..7, got 1..8; export it again")
 
 
 def test_an_array_in_any_order_is_saved_in_row_order(tmp_path):
@@ -228,14 +228,14 @@ OUTSIDE = np.full((7, 5), 8, np.int8)
             "{}: act: an operand must come before its use, got 'nothing'; reorder",
         ),
         (_set("outputs", ["nothing"]), "{}: mlp: an output must be a value of the graph, got 'nothing'; name a node"),
-        (_set("inputs", "x", "shape", [1, 3, 0]), "{}: the graph cannot be read, got ValueError("),
+        (_set("inputs", "x", "shape", [1, 3, 0]), "{}: x: TensorSpec: sizes must be 1 or more, got (1, 3, 0)"),
         (
             _set("inputs", "x", "shape", [1, 3, 6]),
             "{}: norm: weight and bias must be (6,), got (5) float; check the layer",
         ),
         (
             _set("constants", "fc2.weight", "format", "scale", [0.0]),
-            "{}: the graph cannot be read, got ValueError('QuantSpec: scale must be positive, normal and finite, got 0.0",
+            "{}: fc2.weight: QuantSpec: scale must be positive, normal and finite, got 0.0 at 0; calibrate",
         ),
         (
             _set("constants", "fc2.weight", "format", "grid", "log4"),
@@ -247,11 +247,11 @@ OUTSIDE = np.full((7, 5), 8, np.int8)
         ),
         (
             lambda content, arrays: arrays.update({"fc1.weight": OUTSIDE}),
-            "fc1.weight: codes must be in -8..7, got 8..8; export it again",
+            "{}: fc1.weight: codes must be in -8..7, got 8..8; export it again",
         ),
         (
             lambda content, arrays: arrays.update({"fc1.weight": OUTSIDE.astype(float)}),
-            "fc1.weight: codes must be integers, got float64; export it again",
+            "{}: fc1.weight: codes must be integers, got float64; export it again",
         ),
         (
             lambda content, arrays: arrays["fc1.bias"].fill(np.nan),
@@ -259,7 +259,7 @@ OUTSIDE = np.full((7, 5), 8, np.int8)
         ),
         (
             lambda content, arrays: arrays.update({"fc1.bias": np.zeros(7, np.int64)}),
-            "fc1.bias: a float constant must be finite, got NaN, infinity or int64; export it again",
+            "{}: fc1.bias: a float constant must be finite, got NaN, infinity or int64; export it again",
         ),
         (lambda content, arrays: content.clear(), "{}: the graph cannot be read, got KeyError('constants'); trace the"),
     ],

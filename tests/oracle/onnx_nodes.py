@@ -138,8 +138,8 @@ def dequantize_linear(case: Case) -> list[Array]:
 
 def dynamic_quantize_linear(case: Case) -> list[Array]:
     """The codes; scale and zero point are what the case says, since here calibration finds them."""
-    codes_, scale, zero = case.outputs
-    return [apply(Quantize(grid(codes_.dtype, scale, zero)), real(case.inputs[0]))[0]]
+    wanted, scale, zero = case.outputs
+    return [apply(Quantize(grid(wanted.dtype, scale, zero)), real(case.inputs[0]))[0]]
 
 
 def matmul_integer(case: Case) -> list[Array]:
@@ -221,7 +221,7 @@ def softmax(case: Case) -> list[Array]:
 def layer_normalization(case: Case) -> list[Array]:
     """Over several axes as one; the mean and the deviation that ONNX gives besides have no counterpart."""
     x, weight, bias = case.inputs
-    rows = apply(Reshape((-1 % (x.size // weight.size + 1), weight.size)), real(x))
+    rows = apply(Reshape((x.size // weight.size, weight.size)), real(x))
     normed = apply(LayerNorm(case.attributes.get("epsilon", 1e-5)), rows, real(weight.ravel()), real(bias.ravel()))
     return [apply(Reshape(x.shape), normed)[0]]
 

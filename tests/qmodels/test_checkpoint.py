@@ -1,5 +1,6 @@
 """Every way a checkpoint can be wrong is one BadFile line."""
 
+import copy
 import json
 import pickle
 import re
@@ -14,7 +15,7 @@ from hwsim.tensors import write_tensors
 from qmodels import builder, checkpoint, data, models
 from qmodels.calibrate import calibrate
 from qmodels.evaluation import accuracy
-from qmodels.quantizer import Quantizer
+from qmodels.quantizer import SCALE_FLOOR, Quantizer
 
 REMEDY = "; make one with `hwsim train`"
 
@@ -129,6 +130,27 @@ def test_with_another_shape(path):
 def test_not_finite(path, value, word):
     _rewrite(path, lambda tensors: tensors["head.weight"][2].__setitem__(5, value))
     _fails(path, re.escape(f"values must be finite, got {word} in head.weight at [2, 5]" + REMEDY))
+
+
+def test_scales_are_written_as_they_are_used(model, path):
+    learned = copy.deepcopy(model)
+    with torch.no_grad():
+        learned.head.weight_quantizer.scale[3].neg_()
+        learned.head.input_quantizer.scale.zero_()
+    checkpoint.save(learned, "digits_w4a4", path)
+    loaded, _ = checkpoint.load(path)
+    assert torch.equal(loaded.head.weight_quantizer.scale, model.head.weight_quantizer.scale)
+    assert loaded.head.input_quantizer.scale.item() == pytest.approx(SCALE_FLOOR)
+    images = torch.randn(2, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(loaded(images), learned(images))
+
+
+@pytest.mark.parametrize(("value", "word"), [(0.0, "0"), (-0.5, "-0.5"), (9e-9, "9e-09"), (1e-40, "9.99995e-41")])
+def test_scales_that_would_be_used_as_something_else(path, value, word):
+    name = "head.weight_quantizer.scale"
+    _rewrite(path, lambda tensors: tensors[name].__setitem__(3, value))
+    _fails(path, re.escape(f"{name} must be at least 1e-08, got {word} at 3" + REMEDY))
 
 
 def test_digest(path):

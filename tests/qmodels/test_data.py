@@ -5,7 +5,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import workloads
-from hwsim.errors import HwsimError, UnknownName
+from hwsim.errors import BadFile, HwsimError, UnknownName
 from qmodels import data
 
 
@@ -65,3 +65,30 @@ def test_a_missing_or_empty_folder_is_named(tmp_path):
         data.load(workload, "validation", tmp_path)
     with pytest.raises(HwsimError, match="imagenet: images must be brought along, got no folder; pass --data ROOT"):
         data.load(workload, "validation")
+
+
+def test_batches_are_read_when_asked_for_and_can_be_read_again():
+    workload = workloads.find("digits_w4a4")
+    batches = data.batches(workload, "test", limit=70, size=32)
+    assert (batches.images, batches.size) == (70, 32)
+    for _ in range(2):
+        parts = list(batches)
+        assert [len(images) for images, _ in parts] == [32, 32, 6]
+        images, labels = data.digits("test")
+        assert torch.equal(torch.cat([part for part, _ in parts]), images[:70])
+        assert torch.equal(torch.cat([part for _, part in parts]), labels[:70])
+    assert data.batches(workload, "test").images == data.batches(workload, "test", limit=10**6).images == 360
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path):
+    folder = tmp_path / "validation" / "ant"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (40, 40)).save(folder / "a.png")
+    (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:20])
+    batches = data.batches(workloads.find("deit_tiny_patch16_224_w4a4"), "validation", tmp_path, size=1)
+    first, second = iter(batches), folder / "b.png"
+    assert next(first)[0].shape == (1, 3, 224, 224)
+    with pytest.raises(BadFile) as caught:
+        next(first)
+    assert str(caught.value).startswith(f"{second}: must be an image, got ")
+    assert str(caught.value).endswith("; mend or remove the file")

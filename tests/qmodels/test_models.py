@@ -83,8 +83,21 @@ def test_qvit_puts_quantizers_where_the_paper_does():
     assert attention.av.a_quantizer.qmin == 0
 
 
+def test_released_qvit_has_one_scale_per_input_channel():
+    model = models.quantize(models.create("swin_tiny_patch4_window7_224"), Bits(4, 3), "qvit_released", initialise=False)
+    inputs = {name: q for name, q in model.named_modules() if name.endswith("input_quantizer")}
+    layers = {name: model.get_submodule(name.removesuffix(".input_quantizer")) for name in inputs}
+    assert len(inputs) == 53
+    assert {q.axis for name, q in inputs.items() if name != "patch_embed.proj.input_quantizer"} == {-1}
+    assert (inputs["patch_embed.proj.input_quantizer"].axis, layers["patch_embed.proj.input_quantizer"].in_channels) == (1, 3)
+    assert all(q.scale.shape == q.zero_point.shape == (layers[name].weight.shape[1],) for name, q in inputs.items())
+    attention = model.layers[0].blocks[0].attn
+    assert (attention.av.a_quantizer.axis, attention.av.a_quantizer.scale.numel()) == (1, 3)  # per head, as released
+    assert type(attention.q_norm).__name__ == "Irm"
+
+
 @pytest.mark.parametrize("bits", [Bits(1, 1), Bits(1, 8), Bits(32, 2), Bits(5, 32)])
-@pytest.mark.parametrize("method", ["lsq", "qvit"])
+@pytest.mark.parametrize("method", ["lsq", "qvit", "qvit_released"])
 def test_all_bits_run(bits, method):
     images = torch.randn(2, 1, 32, 32)
     model = calibrate(models.quantize(models.create("digits_deit"), bits, method), images)

@@ -24,6 +24,16 @@ def test_any_model_at_any_bits():
     assert workloads.find("digits_deit_w3a3").dataset is datasets.DIGITS
 
 
+def test_any_model_by_any_method():
+    workload = workloads.find("deit_small_patch16_224_w4a3_qvit_released")
+    assert (workload.model.label, workload.bits, workload.method) == ("DeiT-S", Bits(4, 3), "qvit_released")
+    assert workload.name == "deit_small_patch16_224_w4a3_qvit_released"
+    assert workloads.find("digits_deit_w8a8_lsq").method == "lsq"
+    for wrong in ("deit_small_w4a3_lsq", "digits_deit_w4a4_", "digits_deit_w4a4lsq", "digits_deit_lsq"):
+        with pytest.raises(UnknownName, match=f"workload: unknown name, got '{wrong}'"):
+            workloads.find(wrong)
+
+
 def test_the_suite_of_the_paper():
     labels = [(w.model.label, w.bits.weights) for w in SUITE]
     assert labels == [(m, b) for m in ("DeiT-T", "DeiT-S", "DeiT-B", "Swin-T", "Swin-S") for b in (4, 3, 2)]

@@ -1,5 +1,6 @@
 """Contract of the catalogue hwsim.grids (S14), on examples that this file must hold."""
 
+import dataclasses
 import importlib
 import inspect
 import typing
@@ -8,8 +9,15 @@ import numpy as np
 import pytest
 
 from hwsim import catalog
+from hwsim.errors import IllegalModel
 from hwsim.op import bounds
-from hwsim.spec import ShiftSpec, TensorSpec
+from hwsim.ops.concat import Concat
+from hwsim.ops.requantize import Requantize
+from hwsim.ops.reshape import Reshape
+from hwsim.ops.roll import Roll
+from hwsim.ops.slice import Slice
+from hwsim.ops.transpose import Transpose
+from hwsim.spec import QuantSpec, ShiftSpec, TensorSpec
 
 NAMES = catalog.names("hwsim.grids")
 EXAMPLES = {  # name: bits and options
@@ -109,6 +117,31 @@ def test_a_value_of_the_grid_is_kept(quantize, name, bits, options):
     grid = make(name, bits, options)
     reals = grid.to_real(grid.codebook())
     np.testing.assert_array_equal(grid.to_real(quantize(grid, reals)), reals)
+
+
+@pytest.mark.parametrize("axis", [None, 1])
+def test_layout_operators_keep_the_codes(axis):
+    scale = (0.1,) if axis is None else (0.1, 0.2)
+    grid = dataclasses.replace(make("sulq", 3, {"eta": 2}), scale=scale, axis=axis)
+    spec = TensorSpec((1, 2, 4, 6), grid)
+    codes = np.random.default_rng(0).integers(0, 8, (3, 2, 4, 6)).astype(np.uint8)
+    moves = [Transpose((0, 3, 1, 2)), Reshape((1, 2, 24)), Roll((1,), (2,)), Concat(3)]
+    moves += [Slice(2, 1, 3)] if axis is None else []
+    for op in moves:
+        operands = (codes, codes) if isinstance(op, Concat) else (codes,)
+        out = op.infer((spec,) * len(operands))
+        moved = op.run(operands, (spec,) * len(operands), out)
+        assert out.quant == grid.moved_to(2 if axis and isinstance(op, Transpose) else axis)
+        reals = op.run(tuple(grid.to_real(operand) for operand in operands), (spec,) * len(operands), out)
+        np.testing.assert_array_equal(out.quant.to_real(moved), reals)
+
+
+def test_requantize_refuses():
+    op = Requantize(QuantSpec(8, True, (1.0,)), (1,), (1,))
+    with pytest.raises(
+        IllegalModel, match=r"^requantize takes codes of an affine grid, got \(B, 2\) shift3 per_tensor "
+    ):
+        op.infer((TensorSpec((1, 2), make("log2", 3, {})),))
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_polynomial_exp(form, x, scale, halvings, data):
 @example(rows=[(2**58,) * 5], k=62, bits=16, less=0, up=True)
 @example(rows=[(1, 0, 0, 0, 0)], k=62, bits=16, less=0, up=True)
 def test_normalise(form, rows, k, bits, less, up):
-    """Weights of up to 2^58 and a numerator of 2^62: the product still fits, and a probability of 1 is the last code."""
+    """Weights of up to 2^58 and a numerator of 2^62: the product still fits, and a probability of 1 is the last."""
     rows = [row if any(row) else (1, *row[1:]) for row in rows]
     shift, qmax = k - bits, 2**bits - 1
     half = 2 ** (shift - 1) if up else 0

@@ -71,6 +71,31 @@ CALLS = {
         )
         for zero, groups, dtype in ((0, 1, np.int16), (5, 2, np.int16), (-1, 2, np.int32))
     ],
+    "isqrt.isqrt": [((np.array([0, 1, 99, 100, 2**40 + 1, 2**63 - 1], np.int64),), ((6,), np.int64))],
+    "round_shift.round_shift": [
+        ((_integers(-(2**62), 2**62, (9,), np.int64), shift, mode, 3, -128, 127), ((9,), np.int8))
+        for mode in range(4)
+        for shift in (0, 1, 56, 62)
+    ],
+    "integer_norm.centre": [((_integers(-99, 99, (3, 7), np.int64), 2, np.zeros((3, 7), np.int64)), ((3,), np.int64))],
+    "integer_norm.spread": [
+        ((_integers(-99, 99, (3, 2), np.int64), np.array([3, -1]), np.zeros((3, 2), np.int64)), ((3,), np.int64))
+    ],
+    "integer_norm.mantissa": [((np.array([1, 7, 64, 2**29], np.int64), 8, np.zeros(4, np.int64)), ((4,), np.int64))],
+    "integer_norm.affine": [
+        (
+            (
+                _integers(-99, 99, (2, 3), np.int64),
+                np.array([5, 9]),
+                np.array([2, -3]),
+                np.array([1, -4, 0]),
+                np.array([7, -7, 2**40]),
+            ),
+            ((2, 3), np.int64),
+        )
+    ],
+    "integer_gelu.polynomial_gelu": [((_integers(-99, 99, (9,), np.int64), 3, 50, 2768, 4), ((9,), np.int64))],
+    "integer_gelu.shift_gelu": [((_integers(-99, 99, (3, 7), np.int64), 2, 38, 23, 8), ((3, 7), np.int64))],
     "requantize.quantize": [
         (
             (_floats(2, 3, 4), np.array([0.1, 0.5, 2.0]), np.array([0, 7, 15], np.int64), 0, 15),
@@ -107,9 +132,9 @@ def test_oracles_hold_without_the_compiler_and_with_bounds_checked(mode, tmp_pat
     """The oracle tests of the kernels again, as plain Python, and compiled with every index checked."""
     if any(os.environ.get(name) for name in ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK")):
         pytest.skip("already in one of these modes")
-    files = [
-        Path(__file__).with_name(f"test_{name}.py") for name in ("gemm", "narrow_gemm", "shift_gemm", "requantize", "elementwise")
-    ]
+    names = ("gemm", "narrow_gemm", "shift_gemm", "requantize", "elementwise", "isqrt", "round_shift")
+    names += ("integer_norm", "integer_gelu")
+    files = [Path(__file__).with_name(f"test_{name}.py") for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
         env={**os.environ, mode: "1", "NUMBA_CACHE_DIR": str(tmp_path)},

@@ -71,6 +71,22 @@ def test_floats(apply, floats, seed, images, groups):
     np.testing.assert_array_equal(value, np.concatenate(alone))
 
 
+@given(data=st.data(), side=st.integers(0, 2), groups=st.sampled_from((1, 2)))
+def test_codes_that_are_not_uniform(draw, exact, apply, data, side, groups):
+    """S14, by table: of the image (0), the kernel (1) or both (2), against one product per place."""
+    x_spec = TensorSpec((1, 2, 4, 3), draw.grid(data) if side == 1 else draw.shift_grid(data))
+    w_grid = draw.grid(data) if side == 0 else draw.shift_grid(data, 0, 4)
+    w_spec = TensorSpec((4, 2 // groups, 2, 2), w_grid, batched=False)
+    x, w = draw.codes(data, x_spec, 2), draw.codes(data, w_spec)
+    acc, out = apply(Conv2d(groups=groups), (x, x_spec), (w, w_spec))
+    image, kernel = exact(x, x_spec), exact(w, w_spec)
+    for (b, o, i, j), value in np.ndenumerate(acc):
+        first = (o * groups // 4) * (2 // groups)
+        patch = image[b, first : first + 2 // groups, i : i + 2, j : j + 2]
+        assert value == (patch * kernel[o]).sum()
+    assert out.quant.qmin <= acc.min() <= acc.max() <= out.quant.qmax
+
+
 def test_padding_is_real_zero(apply):
     """Codes equal to the zero point, not codes 0."""
     x = np.full((1, 1, 1, 1), 9, np.uint8), TensorSpec((1, 1, 1, 1), QuantSpec(4, False, (1.0,), (9,)))

@@ -10,7 +10,7 @@ from hwsim.grids.twinuniform import twinuniform
 from hwsim.op import Action
 from hwsim.ops._product import integer_product
 from hwsim.ops.matmul import MatMul
-from hwsim.spec import QuantSpec, TensorSpec
+from hwsim.spec import QuantSpec, ShiftSpec, TensorSpec
 
 
 @given(
@@ -80,7 +80,7 @@ def test_worked_example_of_the_shift_product(apply):
         (log2(4, zero=False), 8, 31),  # 197 * 2**15 * 128 = 2**29.6
         (log2(5), 8, 46),
         (sulq(4), 8, 31),
-        (sulq(3, eta=127), 8, 23),  # the values reach 1, the sum before eta is taken off 128 per term
+        (sulq(3, eta=127), 8, 23),
         (twinuniform(8, m=3), 8, 26),
     ],
 )
@@ -95,16 +95,39 @@ def test_the_width_of_197_terms(grid, v_bits, bits):
     assert MatMul().infer((a, v)).bits == bits
 
 
-@given(data=st.data(), depth=st.integers(1, 40))
-def test_no_step_of_a_shift_product_leaves_its_width(draw, data, depth):
-    """The shifted sum, zero times the column sum and their difference, of all-extreme operands in Python's integers."""
-    grid, v = draw.shift_grid(data), draw.grid(data)
-    bits = MatMul().infer((TensorSpec((1, 1, depth), grid), TensorSpec((1, depth, 1), v))).bits
+def needed(grid, v, depth):
+    """Bits of the shifted sum, zero times the column sum and their difference, of all-extreme operands of Python's."""
+    steps = [0]
     for value in (v.qmin - v.zero_point[0], v.qmax - v.zero_point[0]):
         for significand, shift in zip(grid.significand, grid.shift, strict=True):
             shifted, constant = depth * (significand * value * 2**shift), grid.zero * value * depth
-            for step in (shifted, constant, shifted - constant):
-                assert -(2 ** (bits - 1)) <= step < 2 ** (bits - 1)
+            steps += [shifted, constant, shifted - constant]
+    return next(bits for bits in range(1, 99) if -(2 ** (bits - 1)) <= min(steps) <= max(steps) < 2 ** (bits - 1))
+
+
+def proven(grid, v, depth):
+    return MatMul().infer((TensorSpec((1, 1, depth), grid), TensorSpec((1, depth, 1), v))).bits
+
+
+@given(data=st.data(), depth=st.integers(1, 40))
+def test_no_step_of_a_shift_product_leaves_its_width(draw, data, depth):
+    grid, v = draw.shift_grid(data), draw.grid(data)
+    assert proven(grid, v, depth) == needed(grid, v, depth)
+
+
+@pytest.mark.parametrize(
+    ("significand", "zero", "bits"),
+    [
+        ((254, 256), 255, 16),  # values -1 and 1, but the shifted sum reaches 256
+        ((100, 101), 200, 16),  # values and shifted sums of about 100, but zero times the column sum is 200
+        ((-254, -256), -255, 17),
+        ((0, 1), 0, 8),
+    ],
+)
+def test_the_width_is_that_of_the_widest_step(significand, zero, bits):
+    low, high = sorted(value - zero for value in significand)
+    grid, v = ShiftSpec(1, (1.0,), significand, (0, 0), ((low + high) / 2,), zero), QuantSpec(8, True, (1.0,))
+    assert proven(grid, v, 1) == needed(grid, v, 1) == bits
 
 
 def test_floats(apply, floats):

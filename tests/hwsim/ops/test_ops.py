@@ -35,20 +35,35 @@ EXAMPLES = {  # name: attributes, operands
     "dequantize": ({}, [_spec(1, 3, 4, quant=ACC)]),
     "encode": ({"spec": SHIFTS, "thresholds": (-2, 1, 9)}, [_spec(1, 3, 4, quant=CODES)]),
     "gelu": ({}, [_spec(1, 3, 4)]),
+    "ibertsoftmax": ({"ln2": 7, "b": 27, "c": 279, "fraction_bits": 3}, [_spec(1, 3, 4, quant=BYTES)]),
+    "igelu": ({"b": 25, "c": 693, "shift": 4}, [_spec(1, 3, 4, quant=BYTES)]),
+    "ilayernorm": (
+        {"spec": CODES, "gain": (9, -7, 0, 5), "offset": (2**29, 0, 2**32, -1), "shift": 31, "epsilon": 4},
+        [_spec(1, 3, 4, quant=BYTES)],
+    ),
     "layernorm": ({"epsilon": 1e-6}, [_spec(1, 3, 4), _spec(4, constant=True), _spec(4, constant=True)]),
     "linear": ({}, [_spec(1, 7, 5, quant=CODES), _spec(3, 5, quant=WEIGHT, constant=True)]),
+    "logintsoftmax": ({"ln2": 7, "b": 27, "c": 279, "fraction_bits": 3}, [_spec(1, 3, 4, quant=BYTES)]),
+    "lookup": ({"table": tuple(range(-8, 8)), "spec": QuantSpec(4, True, (0.5,))}, [_spec(1, 3, 4, quant=CODES)]),
     "matmul": ({}, [_spec(1, 2, 7, 5, quant=CODES), _spec(1, 2, 5, 3, quant=BYTES)]),
     "mean": ({"axes": (1,), "keep": True}, [_spec(1, 3, 4)]),
     "mul": ({}, [_spec(1, 3, 4), _spec(1, 3, 4)]),
+    "ptflayernorm": (
+        {"spec": CODES, "alpha": (2, 2, 3, 5), "gain": (9, -7, 0, 5), "offset": (2**22, 0, 2**24, -1), "shift": 23},
+        [_spec(1, 3, 4, quant=QuantSpec(8, True, (0.125, 0.125, 0.25, 1.0), (0,) * 4, 2))],
+    ),
     "quantize": ({"spec": CODES}, [_spec(1, 3, 4)]),
     "requantize": ({"spec": CODES, "multiplier": (3,), "shift": (4,)}, [_spec(1, 3, 4, quant=ACC)]),
     "reshape": ({"shape": (3, 2, 2)}, [_spec(1, 3, 4, quant=CODES)]),
     "roll": ({"shifts": (-1, 2), "axes": (1, 2)}, [_spec(1, 3, 4, quant=CODES)]),
+    "shiftgelu": ({"unit": 6}, [_spec(1, 3, 4, quant=BYTES)]),
+    "shiftmax": ({"unit": 4}, [_spec(1, 3, 4, quant=CODES)]),
     "slice": ({"axis": 1, "start": 0, "stop": 3, "step": 2}, [_spec(1, 3, 4, quant=CODES)]),
     "softmax": ({}, [_spec(1, 3, 4)]),
+    "tablesoftmax": ({"table": tuple(range(64, 0, -4))}, [_spec(1, 3, 4, quant=CODES)]),
     "transpose": ({"order": (0, 2, 1)}, [_spec(1, 3, 4, quant=CODES)]),
 }
-KINDS = {"mac", "add", "mul", "div", "exp", "erf", "sqrt", "max", "quantize", "dequantize", "requantize"}
+KINDS = {"mac", "add", "mul", "div", "exp", "erf", "sqrt", "max", "quantize", "dequantize", "requantize", "shift", "lookup"}
 
 
 def _value(spec, images):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.graph import Node, build
+from hwsim.grids.log2 import log2
 from hwsim.grids.sulq import sulq
 from hwsim.op import bounds
 from hwsim.ops.conv2d import Conv2d
@@ -164,23 +165,45 @@ def test_widths_of_a_graph(mlp):
     assert fc2.node == "fc2.acc"
 
 
+def shifted(grid, v=None):
+    """A graph that multiplies codes of `grid`, (2, 4), by those of `v` or of four signed bits, (4, 2)."""
+    inputs = {"x": TensorSpec((1, 2, 4), grid), "v": TensorSpec((1, 4, 2), v or QuantSpec(4, True, (1.0,)))}
+    return build("shifted", inputs, {}, [Node("av", MatMul(), ("x", "v"))], ["av"])
+
+
 def test_raw_codes_of_a_grid_that_is_not_uniform():
     """The constant that S14 takes off at the end is no part of the raw sum."""
     grid = sulq(3)
-    assert grid.zero
-    x = TensorSpec((1, 2, 4), grid)
-    graph = build(
-        "g",
-        {"x": x, "v": TensorSpec((1, 4, 2), QuantSpec(4, True, (1.0,)))},
-        {},
-        [Node("av", MatMul(), ("x", "v"))],
-        ["av"],
-    )
-    (low, high), top = bounds(x), bounds(x)[1] + grid.zero
+    graph = shifted(grid)
+    (low, high), top = bounds(graph.specs["x"]), bounds(graph.specs["x"])[1] + grid.zero
+    assert grid.zero > 0
     (width,), (raw,) = widths(graph), widths(graph, corrected=False)
     corners = [4 * e * v for e in (low, high) for v in (-8, 7)]
     assert width.codes == Range(min(corners), max(corners))
     assert raw.codes == Range(4 * top * -8, 4 * top * 7)
+
+
+def test_partial_sums_count_where_no_code_means_zero():
+    """Of operands 1, 2, 4, 8 the whole sum is never 0, nor is it small where a weight is negative; its parts are."""
+    powers = log2(2, zero=False)
+    assert widths(shifted(powers, powers))[0].codes == Range(0, 4 * 64)
+    w = np.array([[3, -2]], np.int8), TensorSpec((1, 2), QuantSpec(3, True, (1.0,)), batched=False)
+    graph = build("g", {"x": TensorSpec((1, 2), powers)}, {"w": w}, [Node("acc", Linear(), ("x", "w"))], ["acc"])
+    assert widths(graph)[0].weights == Range(-16, 24)
+
+
+@pytest.mark.parametrize("overflow", ["wrap", "saturate"])
+@pytest.mark.parametrize("tile", [0, 1, 3])
+def test_products_that_are_shifts(overflow, tile):
+    """Their terms are those of the integers that the codes stand for (S14)."""
+    generator, grid = np.random.default_rng(2), sulq(3)
+    feeds = {"x": generator.integers(0, 8, (3, 2, 4)).astype(np.uint8)}
+    feeds["v"] = generator.integers(-8, 8, (3, 4, 2)).astype(np.int8)
+    value = simulate(shifted(grid), feeds, execute=Accumulator(6, overflow, tile))["av"]
+    terms = products("matmul", grid.values()[feeds["x"]].astype(object), feeds["v"].astype(object))
+    wanted = {index: register(row, 6, overflow, tile)[0] for index, row in terms.items()}
+    assert {index: value[index] for index in wanted} == wanted
+    assert any(wanted[index] != sum(row) for index, row in terms.items())
 
 
 @pytest.mark.parametrize(("k", "magnitude", "bits"), [(384, 23.6, 25), (768, 24.6, 26), (3072, 26.6, 28)])

@@ -1,0 +1,79 @@
+"""What is gathered of a workload, and how it is labelled."""
+
+import pytest
+import torch
+
+import workloads
+from hwsim.errors import UnknownName
+from qmodels import data, evidence
+from qmodels.what_if import WhatIf
+
+WORKLOAD = workloads.find("digits_w4a4")
+
+
+@pytest.fixture(scope="module")
+def subject():
+    return evidence.subject_of(WORKLOAD)
+
+
+@pytest.fixture(scope="module")
+def batches():
+    return data.batches(WORKLOAD, "test", limit=12)
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    return data.load(WORKLOAD, "train", limit=8)[0]
+
+
+def tags(records, metric="accuracy_integer"):
+    (found,) = (r for r in records if r.metric == metric)
+    return dict(found.tags)
+
+
+def test_the_mixed_form_is_compared_in_both_dtypes(subject, batches):
+    told = []
+    found = evidence.gather(subject, batches, progress=lambda *done: told.append(done))
+    assert [report.dtype for report in found.reports] == ["float64", "float32"]
+    assert told == [(12, 24), (24, 24)]
+    assert found.report.mismatched("free_running") == 0
+    assert set(found.report.predictions) == {"fake_quant", "integer", "teacher"}
+    assert tags(found.records()) == {"abits": "4", "wbits": "4", "form": "mixed"}
+    assert tags(found.records(), "accuracy_fake_quant_float32") == tags(found.records())
+
+
+def test_agreement_is_that_of_the_mixed_form(subject, batches):
+    assert evidence.agreement(WORKLOAD, limit=12) == evidence.gather(subject, batches).records()
+
+
+def test_the_integer_form_is_labelled_with_its_recipe(subject, batches, calibration):
+    lowered = subject.lowered("lut", calibration)
+    assert (subject.form, subject.recipe, lowered.form, lowered.recipe) == ("mixed", "", "integer", "lut")
+    assert lowered.mixed is subject.graph
+    found = evidence.gather(lowered, batches)
+    assert [report.dtype for report in found.reports] == ["float64"]
+    assert set(found.report.predictions) == {"fake_quant", "integer", "teacher", "mixed"}
+    assert tags(found.records()) == {"abits": "4", "wbits": "4", "form": "integer", "recipe": "lut"}
+
+
+def test_an_unknown_recipe_is_answered_with_the_known_ones(subject, calibration):
+    with pytest.raises(UnknownName, match="recipe: unknown name, got 'lutt'; known, nearest first: lut"):
+        subject.lowered("lutt", calibration)
+
+
+def test_a_what_if_is_labelled_and_counted(subject, batches):
+    what_if = WhatIf(16, "saturate", flips=("blocks.0.mlp.fc1:msb:0.01",))
+    found = evidence.gather(subject, batches, what_if=what_if)
+    rows = found.records()
+    assert tags(rows)["what_if"] == str(what_if)
+    assert {r.metric for r in rows} >= {"accuracy_exact", "flips", "node_flips", "node_accumulator_overflowed"}
+    (flips,) = (r.value for r in rows if r.metric == "flips")
+    assert flips == sum(found.arithmetic.flips.values()) > 0
+
+
+def test_a_workload_without_a_teacher(batches):
+    workload = workloads.find("digits_deit_w4a4")
+    torch.manual_seed(0)
+    found = evidence.gather(evidence.subject_of(workload), data.batches(workload, "test", limit=2))
+    assert "teacher" not in found.report.predictions
+    assert found.report.mismatched("node_by_node") == 0
