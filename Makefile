@@ -28,6 +28,7 @@ bench: $(STAMP)
 
 checkpoints: $(STAMP)
 	$(BIN)/hwsim train --workload digits_float --out qmodels/checkpoints/digits_float.safetensors
+	$(BIN)/hwsim train --workload digits_w8a8 --out qmodels/checkpoints/digits_w8a8.safetensors
 	$(BIN)/hwsim train --workload digits_w4a4 --out qmodels/checkpoints/digits_w4a4.safetensors
 	$(BIN)/hwsim train --workload digits_w2a2 --out qmodels/checkpoints/digits_w2a2.safetensors
 

@@ -19,6 +19,10 @@ from hwsim.op import Array, Op
 from hwsim.spec import BipolarSpec, TensorSpec
 
 
+LISTED = 4
+"""A listing writes out tuples of up to this many values."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One use of an operator: its value is called `name`, its operands `inputs`."""
@@ -80,8 +84,7 @@ class Graph:
         lines = [head, *(f"  input {name}: {self.specs[name]}" for name in self.inputs)]
         width = max((len(node.name) for node in self.nodes), default=0)
         for node in self.nodes:
-            known = {key: value for key, value in op_attributes(node.op).items() if key != "spec"}  # shown as the type
-            attributes = "".join(f", {key}={value}" for key, value in known.items())
+            attributes = "".join(f", {key}={_shown(value)}" for key, value in _telling(node.op).items())
             call = f"{op_name(node.op)}({', '.join(node.inputs)}{attributes})"
             lines.append(f"  {node.name:{width}}  {self.specs[node.name]!s:46}  {call}")
         return "\n".join([*lines, f"  output {', '.join(self.outputs)}"])
@@ -170,6 +173,19 @@ def op_name(op: Op) -> str:
 def op_attributes(op: Op) -> dict[str, Any]:
     """The operator's attributes by name."""
     return {key: getattr(op, key) for key in getattr(op, "__dataclass_fields__", {})}
+
+
+def _telling(op: Op) -> dict[str, Any]:
+    """The attributes worth a place in the listing: neither the spec, which stands there as the type, nor defaults."""
+    fields = getattr(op, "__dataclass_fields__", {})
+    return {key: value for key, value in op_attributes(op).items() if key != "spec" and value != fields[key].default}
+
+
+def _shown(value: Any) -> str:
+    """`value`, or how many there are of what and within which bounds, where they are many."""
+    if isinstance(value, tuple) and len(value) > LISTED:
+        return f"{len(value)}x({min(value)}..{max(value)})"
+    return str(value)
 
 
 def _live(nodes: tuple[Node, ...], outputs: tuple[str, ...]) -> set[str]:

@@ -11,7 +11,7 @@ EXAMPLE = "hwsim list models"
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(help="models, methods, conventions, workloads or operators.")],
+    kind: Annotated[str, typer.Argument(help="models, methods, recipes, conventions, workloads, operators or grids.")],
 ) -> None:
     """What there is."""
     import workloads
@@ -24,8 +24,17 @@ def list_(
         "conventions": lambda: catalog.names("hwsim.cost.conventions"),
         "workloads": workloads.names,
         "operators": lambda: catalog.names("hwsim.ops"),
+        "grids": lambda: catalog.names("hwsim.grids"),
+        "recipes": _recipes,
     }
     if kind not in known:
         raise catalog.unknown("list", kind, known)
     for name in known[kind]():
         console.say(name)
+
+
+def _recipes() -> tuple[str, ...]:
+    """Each recipe with what it follows."""
+    from hwsim.lower import recipe
+
+    return tuple(f"{name}: {recipe.find(name).about}" for name in recipe.names())

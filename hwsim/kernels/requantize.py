@@ -44,8 +44,8 @@ def _requantize(
 ) -> None:
     """S4 into `out`, per channel.
 
-    |q - zero_in| < 2**32 and multiplier < 2**31, so the product fits int64, with its offset as the caller proved; what rounding adds does not go on top of it
-    but on top of its remainder, which is below 2**shift.
+    |q - zero_in| < 2**32 and multiplier < 2**31, so the product fits int64, with its offset as the caller proved; what
+    rounding adds does not go on top of it but on top of its remainder, which is below 2**shift.
     """
     one = np.int64(1)
     for i in range(q.shape[0]):

@@ -16,14 +16,14 @@ import numpy as np
 from hwsim.errors import HwsimError, IllegalModel
 from hwsim.graph import Graph, Node, build
 from hwsim.lower import recipe as recipes
-from hwsim.lower.domains import LAYOUT, Domains, moved_axis
+from hwsim.lower.domains import LAYOUT, Domain, Domains
+from hwsim.lower.grids import Grids
 from hwsim.lower.ranges import Ranges
 from hwsim.lower.recipe import Recipe
-from hwsim.lower.scales import flat, grid_of, link_grid, snapped
+from hwsim.lower.scales import grid_of, snapped
 from hwsim.op import Array, Op
 from hwsim.ops.add import Add
 from hwsim.ops.concat import Concat
-from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.dequantize import Dequantize
 from hwsim.ops.encode import Encode
 from hwsim.ops.gelu import Gelu
@@ -69,10 +69,10 @@ class _Lowering:
     def __init__(self, graph: Graph, recipe: Recipe, ranges: Ranges) -> None:
         self.graph, self.recipe, self.ranges = graph, recipe, ranges
         self.domains = Domains(graph)
+        self.grids = Grids(self.domains, ranges, recipe)
         self.operators: dict[str, Any] = {f: recipe.operator(f) for f in ("softmax", "gelu", "layernorm")}
         self.wires: dict[str, Wire] = {}
         self.settled: dict[str, Wire] = {}
-        self.grids: dict[tuple[str, ...], QuantSpec] = {}
         self.inputs: dict[str, TensorSpec] = {}
         self.constants: dict[str, tuple[Array, TensorSpec]] = {}
         self.specs: dict[str, TensorSpec] = {}
@@ -83,7 +83,7 @@ class _Lowering:
     def run(self) -> Graph:
         for name in self.graph.inputs:
             spec = self.graph.specs[name]
-            grid = self.grid(name) if spec.quant is None else spec.quant
+            grid = self.grids.of(name) if spec.quant is None else spec.quant
             self.inputs[name] = self.specs[name] = TensorSpec(spec.shape, grid)
             self.wires[name] = Wire(name)
         for node in self.graph.nodes:
@@ -92,7 +92,7 @@ class _Lowering:
             except (HwsimError, ValueError) as error:
                 text = str(error)
                 raise IllegalModel(text if text.startswith(node.name) else f"{node.name}: {text}") from None
-        outputs = [self.settle(name).name for name in self.graph.outputs]
+        outputs = [self.result(name).name for name in self.graph.outputs]
         called = [Node(self.called(n.name), n.op, tuple(map(self.called, n.inputs))) for n in self.nodes.values()]
         meta = {**self.graph.meta, "form": "integer", "recipe": self.recipe.name, "rounding": self.recipe.rounding}
         return build(self.graph.name, self.inputs, self.constants, called, map(self.called, outputs), meta)
@@ -111,13 +111,13 @@ class _Lowering:
             case Mul():
                 return self.scale(node)
             case Softmax():
-                x = self.settle(node.inputs[0])
+                x = self.island_input(node.inputs[0], "scores")
                 return self.emit(node.name, self.operators["softmax"].lower(self.spec(x), self.recipe.softmax_bits), x)
             case Gelu():
-                x, out = self.settle(node.inputs[0]), self.flat_grid(node.name)
+                x, out = self.island_input(node.inputs[0], "gelu"), self.grids.flat(node.name)
                 return self.emit(node.name, self.operators["gelu"].lower(self.spec(x), out, self.recipe.link_bits), x)
             case LayerNorm(epsilon):
-                x, out = self.settle(node.inputs[0]), self.flat_grid(node.name)
+                x, out = self.settle(node.inputs[0]), self.grids.flat(node.name)
                 weight, bias = (np.asarray(self.graph.constants[name], np.float64) for name in node.inputs[1:])
                 op = self.operators["layernorm"].lower(self.spec(x), weight, bias, epsilon, out)
                 return self.emit(node.name, op, x)
@@ -184,7 +184,7 @@ class _Lowering:
 
     def join(self, node: Node) -> Wire:
         """A residual sum or a concat: all parts on the domain's grid; sums saturate at its width."""
-        grid = self.grid(node.name)
+        grid = self.grids.of(node.name)
         operands = []
         for name in node.inputs:
             if name in self.graph.constants:
@@ -231,8 +231,10 @@ class _Lowering:
                 self.loose.add(node.name)
                 return moved
         settled = self.settle(source)
-        if self.grid(node.name).axis is None is not self.grid(source).axis:  # the channels are about to be mixed
-            settled = self.requantize(f"{source}.link", settled, self.grid(node.name))
+        if (
+            self.grids.of(node.name).axis is None is not self.grids.of(source).axis
+        ):  # the channels are about to be mixed
+            settled = self.requantize(f"{source}.link", settled, self.grids.of(node.name))
         return self.emit(node.name, node.op, settled)
 
     def product(self, node: Node) -> Wire:
@@ -267,12 +269,26 @@ class _Lowering:
     def settle(self, name: str) -> Wire:
         """The wire of the float value `name`, on its domain's grid."""
         if name not in self.settled:
-            wire, grid = self.wires[name], self.grid(name)
+            wire, grid = self.wires[name], self.grids.of(name)
             kind = self.domains.of(name).kind
             if self.spec(wire).quant != grid or not wire.plain:
                 wire = self.requantize(f"{name}.{kind}", wire, grid)
             self.settled[name] = wire
         return self.settled[name]
+
+    def result(self, name: str) -> Wire:
+        """The wire of an output: codes of one scale, so that the largest code is that of the largest real."""
+        wire = self.wires[name]
+        quant = self.spec(wire).quant
+        return wire if wire.plain and quant is not None and quant.axis is None else self.settle(name)
+
+    def island_input(self, name: str, kind: str) -> Wire:
+        """The wire that a softmax or GELU reads: the value on the grid of its domain, or, where that is for others as well,
+        on one of its own."""
+        if self.domains.of(name).kind == kind:
+            return self.settle(name)
+        domain = Domain(kind, (name,), ())
+        return self.requantize(f"{name}.{kind}", self.settle(name), grid_of(domain, [self.ranges[name]], self.recipe))
 
     def requantize(self, name: str, wire: Wire, grid: QuantSpec) -> Wire:
         spec = self.spec(wire)
@@ -290,47 +306,6 @@ class _Lowering:
             rounding=self.recipe.rounding,
         )
         return self.emit(name, op, wire)
-
-    def grid(self, name: str) -> QuantSpec:
-        """The grid of the domain that the float value is in: with the channels along the axis that they have in this value,
-        or, where they are mixed with other axes in it, with the coarsest scale for all."""
-        domain = self.domains.of(name)
-        if domain.members not in self.grids:
-            used = [member for member in domain.members if self.is_settled(member)]
-            norms = [r.inputs[0] for r in domain.readers if isinstance(r.op, LayerNorm)]
-            norms = [norm for norm in norms if self.channel_axis(norm) is not None]
-            per_channel = domain.kind == "stream" and self.recipe.power_of_two_factor and norms
-            seen = [self.ranges[member] for member in (norms if per_channel else used or domain.members)]
-            self.grids[domain.members] = grid_of(domain, seen, self.recipe)
-        grid = self.grids[domain.members]
-        axis = None if grid.axis is None else self.channel_axis(name)
-        return flat(grid) if axis is None else grid.moved_to(axis)
-
-    def flat_grid(self, name: str) -> QuantSpec:
-        """The grid of the value where that is per tensor; else one for it alone."""
-        grid = self.grid(name)
-        return grid if grid.axis is None else link_grid(self.ranges[name], self.recipe)
-
-    def is_settled(self, name: str) -> bool:
-        """Whether some node reads the value on its domain's grid, instead of as a wide sum."""
-        if not self.domains.is_loose(name):
-            return True
-        readers = self.domains.readers.get(name, [])
-        return not readers or any(not (self.domains.adds_constant(r) or isinstance(r.op, Mul)) for r in readers)
-
-    def channel_axis(self, name: str) -> int | None:
-        """The axis along which the value has the channels of the layer that made it; None where it mixes them."""
-        node = self.domains.maker.get(name)
-        if node is None:
-            return None
-        if sources := self.domains.joined(node):
-            axis = self.channel_axis(sources[0])
-            if axis is not None and isinstance(node.op, LAYOUT):
-                return moved_axis(node.op, self.graph.specs[sources[0]].shape, axis)
-            return axis
-        if isinstance(node.op, Dequantize) and isinstance(self.domains.maker[node.inputs[0]].op, Conv2d):
-            return 1
-        return len(self.graph.specs[name].shape) - 1
 
     def constant(self, name: str, spec: TensorSpec, factor: float = 1.0, bits: int = 0) -> Wire:
         """The float constant in steps of `spec`, repeated along its channel axis: as wide as `spec`, or as it needs, at

@@ -49,7 +49,7 @@ def link_grid(seen: Range, recipe: Recipe) -> QuantSpec:
     return snapped(_symmetric(recipe.link_bits, max(-seen.low, seen.high) * recipe.headroom), recipe)
 
 
-def flat(grid: QuantSpec) -> QuantSpec:
+def flattened(grid: QuantSpec) -> QuantSpec:
     """`grid` per tensor, at the coarsest of its scales."""
     return grid if grid.axis is None else QuantSpec(grid.bits, grid.signed, (max(grid.scale),))
 

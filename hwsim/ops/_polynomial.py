@@ -29,7 +29,7 @@ def polynomial(scale: float) -> Constants:
 
 
 def fitted_polynomial_scale(scale: float) -> float:
-    """The least scale from `scale` on that divides ln 2: rounding ln 2 / S up costs up to 0.14 of a probability (measured)."""
+    """The least scale from `scale` on that divides ln 2: rounding ln 2 / S up costs up to 0.14 of a probability."""
     return LN2 / max(1, math.floor(LN2 / scale))
 
 

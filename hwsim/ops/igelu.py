@@ -12,9 +12,9 @@ in steps of 0.2888 times their square makes 1 the integer c, both to the nearest
 Codes are signed, of zero_point 0 and of scale S * 2^shift / (2c >> erf_shift), so that a large x stays x.
 
 Source: I-BERT, Kim et al., ICML 2021, section 3.4 and algorithm 2. Departures: the released code always drops 14 bits of
-erf, which suits a 32-bit accumulator and leaves nothing of 8-bit codes; here `erf_shift` leaves w 23 bits or more but
-for inputs coarser than the parabola, and those `fraction` refines. b and c are rounded to the nearest, not up; the
-product is rounded to the width of the output here.
+erf, which suits a 32-bit accumulator and leaves nothing of 8-bit codes; here `fraction` refines a coarse input until b
+has 11 bits, and `erf_shift` drops what w has beyond 24. b and c are rounded to the nearest, not up; the product is
+rounded to the width of the output here.
 """
 
 import math
@@ -32,7 +32,7 @@ from hwsim.spec import QuantSpec, TensorSpec
 
 A, B = 0.2888, 1.769  # I-BERT (ICML 2021), section 3.4
 B_BITS, WEIGHT_BITS = 11, 24
-"""`lower` refines the input until b has so many bits, and drops what w has beyond."""
+"""What b has at least and w at most, as `lower` makes them."""
 
 
 @dataclass(frozen=True, slots=True)

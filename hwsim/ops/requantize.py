@@ -86,18 +86,18 @@ class Requantize(Op):
         for name, values, along in (("factors", factor, factor_axis), ("scales", out.scale, out.axis), of_bias):
             wanted = 1 if along is None else channels
             need(len(values) == wanted, f"{wanted} {name} are needed", len(values), "check the axis")
-        columns = (_repeated(values, channels) for values in (quant.scale, factor, out.scale))
-        try:
-            pairs = [dyadic(max(s / t * f, TINY), bits) for s, f, t in zip(*columns, strict=True)]
-        except ValueError as error:
-            raise IllegalModel(str(error)) from None
-        offset = tuple(
-            round(Fraction(term) / Fraction(step) * (1 << shift))
-            for term, step, (_, shift) in zip(
-                _repeated(terms, channels), _repeated(out.scale, channels), pairs, strict=True
-            )
-        )
-        return cls(out, tuple(m for m, _ in pairs), tuple(s for _, s in pairs), axis, rounding, offset if bias else ())
+        columns = (values * (channels // len(values)) for values in (quant.scale, factor, out.scale, terms))
+        multiplier, shift, offset = [], [], []
+        for scale, times, step, term in zip(*columns, strict=True):
+            room = SHIFT_MAX - max(0, math.frexp(term / step)[1])  # of the shift, so that an offset is below 2**62
+            try:
+                m, s = dyadic(max(scale / step * times, TINY), bits, max(1, room))
+            except ValueError as error:
+                raise IllegalModel(str(error)) from None
+            multiplier.append(m)
+            shift.append(s)
+            offset.append(round(Fraction(term) / Fraction(step) * (1 << s)))
+        return cls(out, tuple(multiplier), tuple(shift), axis, rounding, tuple(offset) if bias else ())
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The shape of x with the meaning of `spec`."""
@@ -157,12 +157,13 @@ class Requantize(Op):
         return counted
 
 
-def dyadic(ratio: float, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
+def dyadic(ratio: float, bits: int = MULTIPLIER_BITS, most: int = SHIFT_MAX) -> tuple[int, int]:
     """The multiplier of `bits` significant bits and the shift whose quotient is nearest to `ratio`; bits=1 gives a power
     of two.
 
-    A shift is 1..62. A ratio that needs a shift to the left has it in the multiplier, as trailing zeros; one that is too
-    small for 62 loses significant bits, down to a multiplier of 0, long after any 32-bit integer came to round to 0.
+    A shift is 1..most. A ratio that needs a shift to the left has it in the multiplier, as trailing zeros; one that is
+    too small loses significant bits, down to a multiplier of 0 (with most = 62, long after any 32-bit integer came to
+    round to 0).
     Raises ValueError where the ratio is not positive and finite, or is 2**30 or more.
     """
     if not 1 <= bits <= MULTIPLIER_BITS:
@@ -173,17 +174,13 @@ def dyadic(ratio: float, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
     multiplier, shift = round(mantissa * (1 << bits)), bits - exponent
     if multiplier == 1 << bits:
         multiplier, shift = multiplier >> 1, shift - 1
-    if shift > SHIFT_MAX:
-        multiplier, shift = round(math.ldexp(ratio, SHIFT_MAX)), SHIFT_MAX
+    if shift > most:
+        multiplier, shift = round(math.ldexp(ratio, most)), most
     elif shift < 1:
         multiplier, shift = multiplier << min(1 - shift, MULTIPLIER_BITS), 1
     if multiplier >= 1 << MULTIPLIER_BITS:
         raise ValueError(f"dyadic: a ratio of scales must be below 2**30, got {ratio}; rescale one side")
     return multiplier, shift
-
-
-def _repeated(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    return values * (channels // len(values))
 
 
 def _per_channel(values: tuple[int, ...], channels: int) -> Array:

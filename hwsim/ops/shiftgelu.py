@@ -16,8 +16,8 @@ Source: I-ViT, Li and Gu, ICCV 2023, ShiftGELU (algorithm 2), n = `halvings` = 2
 Departures: the maximum is never below 0, so that e(0) is bounded; `fraction` refines a coarse x, whose unit would be a
 few steps; w is one exact division, where the released code multiplies by floor((2^31 - 1) / sum), which has few bits
 left for a wide sum and none beyond 31; r / 2 floors, as in the paper. With n = 23, what lies 9.4 or more below the row's
-maximum has a constant exponential, and where 0 does too its sigmoid is 1/2, however negative x is: `lower` makes
-`halvings` as large as the range of x needs and 64-bit arithmetic has room for.
+maximum has a constant exponential, and where 0 does too the sigmoid is 1/2, however negative x is: `lower` makes
+`halvings` as large as the range of x needs, as far as 64-bit arithmetic has room for it.
 """
 
 import math

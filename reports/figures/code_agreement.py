@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from hwsim.record import Record
 from reports.plot import Plot
-from reports.rows import number, select, workloads
+from reports.rows import number, select, trials
 from reports.style import BLUE, GRID, RED, axes_of, styled
 
 _MODES = (("node_by_node", "node by node"), ("free_running", "free running"))
@@ -41,12 +41,12 @@ class _Series:
 
 @styled()
 def code_agreement(records: Sequence[Record]) -> Plot | None:
-    """One panel per workload and mode, float64 and float32 in each; None where no node was compared."""
+    """One panel per comparison and mode, float64 and float32 in each; None where no node was compared."""
     panels = [
-        (workload, mode, words, series)
-        for workload in workloads(select(records, "node_codes_compared"))
+        (comparison, mode, words, series)
+        for comparison, rows in trials(select(records, "node_codes_compared", "node_codes_mismatched")).items()
         for mode, words in _MODES
-        if (series := _all_series(records, workload, mode))
+        if (series := _all_series(rows, mode))
     ]
     if not panels:
         return None
@@ -56,8 +56,8 @@ def code_agreement(records: Sequence[Record]) -> Plot | None:
     grid = axes_of(figure, rows, columns)
     top = max((share for *_, series in panels for s in series.values() for share in s.shares), default=0)
     finest = max(c for *_, series in panels for s in series.values() for c in s.compared)
-    for axes, (workload, _, words, series) in zip(grid, panels, strict=False):
-        axes.set_title(f"{workload}, {words}")
+    for axes, (comparison, _, words, series) in zip(grid, panels, strict=False):
+        axes.set_title(f"{comparison}, {words}")
         _panel(axes, series, 1 / finest, top)
     for axes in grid[len(panels) :]:
         axes.remove()
@@ -76,15 +76,11 @@ def code_agreement(records: Sequence[Record]) -> Plot | None:
     )
 
 
-def _all_series(records: Sequence[Record], workload: str, mode: str) -> dict[_Dtype, _Series]:
+def _all_series(records: Sequence[Record], mode: str) -> dict[_Dtype, _Series]:
     found = {}
     for dtype in _DTYPES:
         of = {
-            metric: {
-                r.node: number(r)
-                for r in select(records, metric, mode=mode, dtype=dtype.name)
-                if r.workload == workload
-            }
+            metric: {r.node: number(r) for r in select(records, metric, mode=mode, dtype=dtype.name)}
             for metric in ("node_codes_compared", "node_codes_mismatched")
         }
         compared, differ = of["node_codes_compared"], of["node_codes_mismatched"]

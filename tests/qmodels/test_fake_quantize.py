@@ -89,6 +89,20 @@ def test_binarize():
     assert scale.grad.item() == -1 - 2 + 3 + 4
 
 
+@pytest.mark.parametrize("operator", ["fake_quantize", "binarize"])
+def test_axis_minus_one_is_the_last_in_values_and_gradients(operator):
+    results = []
+    for axis in (2, -1):
+        x = torch.linspace(-3, 3, 60).reshape(4, 3, 5).requires_grad_()
+        scale = (torch.arange(5) + 1.0).requires_grad_()
+        if operator == "binarize":
+            out = binarize(x, scale, axis)
+        else:
+            out = fake_quantize(x, scale, torch.arange(5.0), 0, 3, axis, 0.5)
+        results.append((out, *torch.autograd.grad(out.square().sum(), (x, scale))))
+    assert all(torch.equal(first, last) for first, last in zip(*results, strict=True))
+
+
 @pytest.mark.parametrize("axis", [None, 1])
 def test_opcheck(axis):
     x = torch.randn(2, 3, 4, 5).permute(0, 2, 1, 3)[:, :3].requires_grad_()  # neither dense nor contiguous

@@ -84,12 +84,17 @@ def test_qvit_puts_quantizers_where_the_paper_does():
 
 
 def test_released_qvit_has_one_scale_per_input_channel():
-    model = models.quantize(models.create("swin_tiny_patch4_window7_224"), Bits(4, 3), "qvit_released", initialise=False)
+    model = models.quantize(
+        models.create("swin_tiny_patch4_window7_224"), Bits(4, 3), "qvit_released", initialise=False
+    )
     inputs = {name: q for name, q in model.named_modules() if name.endswith("input_quantizer")}
     layers = {name: model.get_submodule(name.removesuffix(".input_quantizer")) for name in inputs}
     assert len(inputs) == 53
     assert {q.axis for name, q in inputs.items() if name != "patch_embed.proj.input_quantizer"} == {-1}
-    assert (inputs["patch_embed.proj.input_quantizer"].axis, layers["patch_embed.proj.input_quantizer"].in_channels) == (1, 3)
+    assert (
+        inputs["patch_embed.proj.input_quantizer"].axis,
+        layers["patch_embed.proj.input_quantizer"].in_channels,
+    ) == (1, 3)
     assert all(q.scale.shape == q.zero_point.shape == (layers[name].weight.shape[1],) for name, q in inputs.items())
     attention = model.layers[0].blocks[0].attn
     assert (attention.av.a_quantizer.axis, attention.av.a_quantizer.scale.numel()) == (1, 3)  # per head, as released
@@ -120,7 +125,7 @@ def test_float_state_dict_loads_by_name():
 def test_unknown_model_and_method():
     with pytest.raises(UnknownName, match="model: unknown name, got 'deit'; known, nearest first: "):
         models.create("deit")
-    with pytest.raises(UnknownName, match="method: unknown name, got 'qvitt'; known, nearest first: qvit, lsq"):
+    with pytest.raises(UnknownName, match="method: unknown name, got 'qvitt'; known, nearest first: qvit, qvit_released, lsq"):
         models.quantize(models.create("digits_deit"), Bits(4, 4), "qvitt")
 
 

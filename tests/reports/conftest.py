@@ -132,13 +132,16 @@ def _digits(workload: str, bits: int, fake_quant: float) -> list[Record]:
         "accuracy_fake_quant_float32": fake_quant,
         "prediction_agreement": 1.0,
     }
+    tags = (*tags, ("form", "mixed"))
     rows = [Record(workload, metric, value, "fraction", tags=tags) for metric, value in accuracies.items()]
-    rows.append(Record(workload, "images", images, "image", tags=tags))
+    counts = {"images": images, "quantizers": 34, "quantizers_compared": 34}
+    rows += [Record(workload, metric, value, "", tags=tags) for metric, value in counts.items()]
+    rows.append(Record(workload, "kl_divergence", 2e-17, "nat", tags=tags))
     layers = "norm1 attn.qkv attn.q attn.k attn.v attn.qk attn.softmax attn.av attn.proj norm2 mlp.fc1 mlp.act mlp.fc2"
     nodes = ["patch_embed.proj", *(f"blocks.{b}.{layer}" for b in range(6) for layer in layers.split()), "norm", "head"]
     for mode in ("node_by_node", "free_running"):
         for dtype in ("float64", "float32"):
-            of = _tags(mode=mode, dtype=dtype, wbits=bits, abits=bits)
+            of = _tags(mode=mode, dtype=dtype, wbits=bits, abits=bits, form="mixed")
             compared = [images * 65 * (128 if "fc" in node else 64) for node in nodes]
             spread = 1 if mode == "node_by_node" else 40
             differ = [
@@ -152,6 +155,18 @@ def _digits(workload: str, bits: int, fake_quant: float) -> list[Record]:
             for node, c, d in zip(nodes, compared, differ, strict=True):
                 rows.append(Record(workload, "node_codes_compared", c, "code", node=node, tags=of))
                 rows.append(Record(workload, "node_codes_mismatched", d, "code", node=node, tags=of))
+                rows.append(Record(workload, "node_largest_step", min(d, 3), "step", node=node, tags=of))
+    for i, node in enumerate(nodes):
+        quality = {"node_cosine": 1 - i / 1e4, "node_saturation": i / 1e5}
+        rows += [Record(workload, metric, value, "", node=node, tags=tags) for metric, value in quality.items()]
+        if i:
+            rows.append(Record(workload, "node_sqnr", 60.0 - i / 10, "dB", node=node, tags=tags))
+        if node.endswith(("qkv", "qk", "av", "proj", "fc1", "fc2", "head")):
+            widths = {"proven": 9 + 2 * bits, "weights": 8 + 2 * bits, "seen": 5 + 2 * bits}
+            rows += [
+                Record(workload, f"node_accumulator_bits_{how}", width, "bit", node=node, tags=tags)
+                for how, width in widths.items()
+            ]
     return rows
 
 

@@ -127,7 +127,7 @@ def test_what_has_no_records_is_named(few, tmp_path):
     assert files(tmp_path) == {"report.md", "report.html", "records.jsonl"}
     for name in ("report.md", "report.html"):
         text = (tmp_path / name).read_text()
-        assert "There are no records for: table agreement, table claims" in text
+        assert "There are no records for: table accumulators, table agreement, table claims" in text
         assert "figure speedup" in text
         assert "table run" not in text
 

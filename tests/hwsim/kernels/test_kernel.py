@@ -36,8 +36,8 @@ def _integers(low, high, shape, dtype):
 def _requantize(rounding):
     acc = _integers(-(2**31), 2**31, (2, 3, 5), np.int32)
     zeros, shift = np.array([0, -(2**31), 7], np.int64), np.array([1, 31, 62], np.int64)
-    multiplier = np.array([1, 2**30, 2**31 - 1], np.int64)
-    return (acc, zeros, multiplier, shift, -zeros >> 24, -128, 127, rounding), ((2, 3, 5), np.int8)
+    multiplier, offset = np.array([1, 2**30, 2**31 - 1], np.int64), np.array([0, -5, 2**61], np.int64)
+    return (acc, zeros, multiplier, shift, offset, -zeros >> 24, -128, 127, rounding), ((2, 3, 5), np.int8)
 
 
 CALLS = {

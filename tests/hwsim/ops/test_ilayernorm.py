@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hwsim.errors import IllegalModel
 from hwsim.op import Action
 from hwsim.ops.ilayernorm import ILayerNorm
+from hwsim.ops.ptflayernorm import PtfLayerNorm
 from hwsim.spec import QuantSpec, TensorSpec
 
 OUT = QuantSpec(8, True, (0.05,), (-3,))
@@ -101,6 +102,30 @@ def test_distance_to_layer_norm(apply, channels, bits):
         assert (gap > 0).mean() <= share
         assert gap.max() <= most
         assert np.abs(op.reference(x.quant.to_real(codes), (x,), out) - wanted).max() <= 1e-6
+
+
+@pytest.mark.parametrize(
+    ("channels", "bits", "percent"),
+    [
+        (16, 8, (36, 0.03, 5.2, 0.03, 0)),
+        (16, 16, (0.13, 0.13, 5.3, 0, 0)),
+        (384, 8, (42, 0.15, 0.95, 0.003, 0)),
+        (384, 12, (2.6, 0.17, 0.92, 0.004, 0.0007)),
+        (384, 16, (0.18, 0.18, 0.92, 0.003, 0.001)),
+        (384, 24, (0.40, 0.005, 0.93, 0.005, 0.004)),
+    ],
+)
+def test_table_of_the_semantics(apply, channels, bits, percent):
+    """docs/semantics.md, S11: as published, S11a, S11b with 8, 16 and 31 bits of multiplier."""
+    codes, x, weight, bias = residual(channels, bits)
+    wanted = layer_norm(codes, x, weight, bias)
+    spec = grid_for(wanted, 8)
+    ours, ptf = (norm.lower(x, weight, bias, 1e-6, spec) for norm in (ILayerNorm, PtfLayerNorm))
+    published = dataclasses.replace(ours, fraction=0, reciprocal_bits=31, epsilon=ours.epsilon >> 2 * ours.fraction)
+    operators = [published, ours, *(dataclasses.replace(ptf, multiplier_bits=m) for m in (8, 16, 31))]
+    clipped = np.clip(np.rint(wanted / spec.scale[0]), spec.qmin, spec.qmax)
+    shares = [100 * (apply(op, (codes, x))[0] != clipped).mean() for op in operators]
+    assert shares == pytest.approx(percent, rel=0.05, abs=0.0005)
 
 
 @pytest.mark.parametrize("width", [16, 32, 64])

@@ -343,6 +343,14 @@ def test_an_offset_is_an_addition_that_costs(draw):
     assert op.count((BIASED,), op.infer((BIASED,)))[Action("add", 20, 20)] == 6
 
 
+def test_a_bias_beside_a_tiny_ratio():
+    """The shift leaves room for the offset: a channel of next to no weight still gets its bias."""
+    x, out = TensorSpec((1, 2), QuantSpec(32, True, (1e-12, 0.01), (0, 0), 1)), QuantSpec(8, True, (0.5,), (-3,))
+    op = Requantize.between(x, out, bias=(20.0, -50.0), bias_axis=1)
+    acc = np.array([[-(2**31), 100], [2**31 - 1, -100]], np.int32)
+    assert op.run((acc,), (x,), op.infer((x,))).tolist() == [[37, -101], [37, -105]]
+
+
 def test_an_offset_beyond_63_bits_is_refused():
     op = Requantize(QuantSpec(8, True, (0.5,)), (2**31 - 1,), (62,), offset=(2**63 - 2**40,))
     with pytest.raises(

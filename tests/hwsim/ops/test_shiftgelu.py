@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from hwsim.errors import IllegalModel
 from hwsim.op import Action
+from hwsim.ops.igelu import IGelu
+from hwsim.ops.lookup import Lookup
 from hwsim.ops.shiftgelu import ShiftGelu
 from hwsim.spec import QuantSpec, TensorSpec
 
@@ -94,6 +96,30 @@ def test_distance_to_gelu_over_all_codes(apply, bits, reach, most, mean):
         assert distance.max() <= most
         assert distance.mean() <= mean
     assert np.abs(op.reference(real, (x,), out) - gelu(real)).max() <= 1e-14
+
+
+@pytest.mark.parametrize(
+    ("reach", "bits", "table", "parabola", "shift", "published"),
+    [
+        (4, 8, 0.00006, 0.018, 0.039, 0.039),
+        (8, 8, 0.00012, 0.018, 0.062, 0.56),
+        (16, 8, 0.00023, 0.018, 0.12, 8.0),
+        (8, 10, 0.00012, 0.018, 0.063, 0.63),
+        (8, 16, None, 0.018, 0.063, 0.63),
+        (16, 16, None, 0.018, 0.50, 8.0),
+    ],
+)
+def test_table_of_the_semantics(apply, reach, bits, table, parabola, shift, published):
+    """docs/semantics.md, S13."""
+    codes, x = span(bits, reach)
+    op = ShiftGelu.lower(x)
+    operators = [(IGelu.lower(x), parabola), (op, shift), (dataclasses.replace(op, halvings=23), published)]
+    if table:
+        operators.append((Lookup.lower(x, QuantSpec(16, True, (reach / 2**15,))), table))
+    for operator, wanted in operators:
+        result, out = apply(operator, (codes, x))
+        distance = np.abs(out.quant.to_real(result) - gelu(x.quant.to_real(codes))).max()
+        assert distance == pytest.approx(wanted, rel=0.04)
 
 
 def test_a_wider_sigmoid_is_nearer(apply):

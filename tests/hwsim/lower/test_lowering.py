@@ -1,0 +1,248 @@
+"""The integer form of a small graph: nothing float is left, and it computes what the mixed form computes, nearly."""
+
+import numpy as np
+import pytest
+
+import hwsim
+from hwsim.errors import IllegalModel
+from hwsim.graph import Node, build
+from hwsim.lower import integerize, recipe
+from hwsim.lower.domains import Domains
+from hwsim.lower.ranges import measure
+from hwsim.lower.recipe import Recipe
+from hwsim.lower.report import float_parts, integer_report
+from hwsim.ops.add import Add
+from hwsim.ops.dequantize import Dequantize
+from hwsim.ops.gelu import Gelu
+from hwsim.ops.linear import Linear
+from hwsim.ops.matmul import MatMul
+from hwsim.ops.mean import Mean
+from hwsim.ops.mul import Mul
+from hwsim.ops.quantize import Quantize
+from hwsim.ops.requantize import Requantize
+from hwsim.ops.reshape import Reshape
+from hwsim.simulator import as_codes, simulate
+from hwsim.spec import BipolarSpec, QuantSpec, TensorSpec
+
+X = TensorSpec((1, 3, 4))
+BYTES = QuantSpec(8, False, (0.02,), (100,))
+WEIGHT = QuantSpec(8, True, (0.01, 0.02, 0.005, 0.01), (0,) * 4, 0)
+
+
+def lowered(graph, name, feeds, **changes):
+    chosen = recipe.find(name).model_copy(update=changes) if isinstance(name, str) else name
+    return integerize(graph, chosen, measure(graph, feeds))
+
+
+def reals(graph, feeds, name=None):
+    name = name or graph.outputs[0]
+    value = simulate(graph, as_codes(graph, feeds), [name])[name]
+    quant = graph.specs[name].quant
+    return value if quant is None else quant.to_real(value)
+
+
+def linear_graph(*tail, outputs, extra=None, seed=0):
+    """Bytes times weights, dequantized to `y`, and what follows."""
+    generator = np.random.default_rng(seed)
+    weight = generator.integers(-128, 128, (4, 4)).astype(np.int8)
+    constants = {"w": (weight, TensorSpec((4, 4), WEIGHT, batched=False))}
+    for name, array in (extra or {}).items():
+        constants[name] = (np.asarray(array, np.float64), TensorSpec(np.shape(array), None, batched=False))
+    head = [Node("x.codes", Quantize(BYTES), ("x",)), Node("acc", Linear(), ("x.codes", "w"))]
+    nodes = [*head, Node("y", Dequantize(), ("acc",)), *tail]
+    return build("g", {"x": X}, constants, nodes, outputs)
+
+
+@pytest.fixture
+def feeds():
+    return {"x": np.random.default_rng(5).normal(0, 1, (20, 3, 4))}
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_no_float_is_left(mlp, images, name):
+    graph = lowered(mlp, name, {"x": images})
+    assert float_parts(mlp) != ()
+    assert float_parts(graph) == ()
+    values = simulate(graph, as_codes(graph, {"x": images}), [n.name for n in graph.nodes])
+    assert {value.dtype.kind for value in values.values()} <= set("iu")
+    assert graph.meta["form"] == "integer"
+    assert graph.meta["recipe"] == name
+    assert graph.meta["bits"] == "W4A4"
+
+
+@pytest.mark.parametrize("name", ["lut", "ibert"])
+def test_it_is_near_the_mixed_form(mlp, images, name):
+    apart = np.abs(reals(mlp, {"x": images}) - reals(lowered(mlp, name, {"x": images}), {"x": images}))
+    assert np.quantile(apart, 0.9) < 0.02  # a 4-bit code that falls to the other side moves some more
+    assert apart.mean() < 0.01
+
+
+def test_codes_of_quantizers_keep_their_names_and_meaning(mlp, images):
+    graph = lowered(mlp, "lut", {"x": images}, residual_bits=24)
+    for name in ("fc1.x", "fc2.x"):
+        assert graph.specs[name] == mlp.specs[name]
+    codes, wanted = (simulate(g, as_codes(g, {"x": images}), ["fc1.x"])["fc1.x"] for g in (graph, mlp))
+    assert (codes != wanted).mean() < 0.01
+
+
+def test_it_survives_the_file(mlp, images, tmp_path):
+    graph = lowered(mlp, "fqvit", {"x": images})
+    hwsim.save(graph, tmp_path / "graph")
+    again = hwsim.load(tmp_path / "graph")
+    assert str(again) == str(graph)
+    np.testing.assert_array_equal(reals(again, {"x": images}), reals(graph, {"x": images}))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("chunk", [1, 5])
+def test_no_bit_depends_on_threads_or_chunks(mlp, images, threads, chunk):
+    graph = lowered(mlp, "ivit", {"x": images})
+    codes = as_codes(graph, {"x": images})
+    wanted = simulate(graph, codes)["scores"] if "scores" in graph.outputs else simulate(graph, codes)[graph.outputs[0]]
+    got = simulate(graph, codes, threads=threads, chunk=chunk)[graph.outputs[0]]
+    np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_bias_joins_the_requantization_and_is_not_rounded_to_the_accumulator(feeds):
+    """Product, bias, quantizer of a coarse grid: the codes are those of the mixed form, but next to a tie."""
+    grid = QuantSpec(4, False, (1.0,), (7,))
+    tail = [
+        Node("z", Add(), ("y", "b")),
+        Node("z.codes", Quantize(grid), ("z",)),
+        Node("out", Dequantize(), ("z.codes",)),
+    ]
+    mixed = linear_graph(*tail, outputs=["out"], extra={"b": [0.4999, -0.3, 0.123, 2.7]})
+    graph = lowered(mixed, "lut", feeds)
+    (node,) = [n for n in graph.nodes if n.name == "z.codes"]
+    assert isinstance(node.op, Requantize)
+    assert len(node.op.offset) == 4
+    assert not [n for n in graph.nodes if isinstance(n.op, Add)]
+    codes, wanted = (simulate(g, as_codes(g, feeds), ["z.codes"])["z.codes"] for g in (graph, mixed))
+    np.testing.assert_array_equal(codes, wanted)
+
+
+def test_a_scaling_joins_the_multiplier(feeds):
+    grid = QuantSpec(6, True, (0.25,))
+    tail = [Node("s", Mul(), ("y", "half")), Node("c", Quantize(grid), ("s",)), Node("out", Dequantize(), ("c",))]
+    for half in ([0.125], [0.5, 0.3, 0.7, 2.0]):
+        mixed = linear_graph(*tail, outputs=["out"], extra={"half": half})
+        graph = lowered(mixed, "lut", feeds)
+        assert [type(n.op).__name__ for n in graph.nodes] == ["Linear", "Requantize"]
+        codes, wanted = (simulate(g, as_codes(g, feeds), ["c"])["c"] for g in (graph, mixed))
+        np.testing.assert_array_equal(codes, wanted)
+
+
+def test_a_mean_is_a_sum_until_the_next_requantization(feeds):
+    grid = QuantSpec(8, True, (0.05,))
+    tail = [Node("m", Mean((1,)), ("y",)), Node("c", Quantize(grid), ("m",)), Node("out", Dequantize(), ("c",))]
+    mixed = linear_graph(*tail, outputs=["out"])
+    graph = lowered(mixed, "lut", feeds, link_bits=24)
+    codes, wanted = (simulate(g, as_codes(g, feeds), ["c"])["c"] for g in (graph, mixed))
+    assert (codes != wanted).mean() < 0.02
+    assert np.abs(codes.astype(int) - wanted).max() <= 1
+
+
+def test_an_inserted_quantizer_is_named_after_the_value_and_its_grid(feeds):
+    grid = QuantSpec(8, False, (0.1,), (10,))
+    tail = [Node("act", Gelu(), ("y",)), Node("c", Quantize(grid), ("act",)), Node("out", Dequantize(), ("c",))]
+    graph = lowered(linear_graph(*tail, outputs=["out"]), "lut", feeds)
+    assert [n.name for n in graph.nodes] == ["acc", "y.gelu", "c"]
+    assert graph.specs["y.gelu"].bits == 10
+    verdicts = {v.node: v for v in integer_report(graph, as_codes(graph, feeds))}
+    assert verdicts["y.gelu"].inserted
+    assert (verdicts["c"].kind, verdicts["c"].op) == ("own_definition", "lookup")
+    assert 0.04 < verdicts["c"].distance_max <= 0.05  # half a step
+    assert verdicts["acc"].kind == "exact"
+
+
+def test_bipolar_codes_are_made_by_comparison(feeds):
+    tail = [Node("c", Quantize(BipolarSpec((0.7,))), ("y",)), Node("out", Dequantize(), ("c",))]
+    mixed = linear_graph(*tail, outputs=["out"])
+    graph = lowered(mixed, "lut", feeds, link_bits=24)
+    assert graph.node("c").inputs == ("y.link",)
+    codes, wanted = (simulate(g, as_codes(g, feeds), ["c"])["c"] for g in (graph, mixed))
+    assert (codes != wanted).mean() < 0.01
+
+
+def test_domains_say_who_reads_a_value(mlp):
+    domains = Domains(mlp)
+    kinds = {
+        name: domains.of(name).kind for name in ("x", "norm", "fc1.real", "fc1", "act", "fc2", "residual", "scores")
+    }
+    assert kinds == {
+        "x": "stream",
+        "norm": "quantizer",
+        "fc1.real": "gelu",
+        "fc1": "gelu",
+        "act": "quantizer",
+        "fc2": "stream",
+        "residual": "stream",
+        "scores": "link",
+    }
+    assert domains.is_loose("fc1")
+    assert not domains.is_loose("residual")
+
+
+def test_a_wider_residual_is_nearer(mlp, images):
+    wanted = reals(mlp, {"x": images})
+    apart = [
+        np.abs(reals(lowered(mlp, "lut", {"x": images}, residual_bits=bits), {"x": images}) - wanted).mean()
+        for bits in (4, 8, 16)
+    ]
+    assert apart[0] > apart[1] > apart[2]
+
+
+def test_power_of_two_scales_requantize_by_shifts_alone(mlp, images):
+    graph = lowered(mlp, "p2vit", {"x": images})
+    requantizes = [n.op for n in graph.nodes if isinstance(n.op, Requantize)]
+    assert requantizes
+    assert {m.bit_count() for op in requantizes for m in op.multiplier} == {1}
+    for spec in graph.specs.values():
+        assert {np.frexp(scale)[0] for scale in spec.quant.scale} == {0.5}
+
+
+def test_a_float_product_is_illegal_and_reported_so(feeds):
+    nodes = [Node("t", Reshape((1, 4, 3)), ("x",)), Node("p", MatMul(), ("x", "t"))]
+    mixed = build("g", {"x": X}, {}, nodes, ["p"])
+    with pytest.raises(IllegalModel) as caught:
+        lowered(mixed, "lut", feeds)
+    assert str(caught.value) == (
+        "p: an integer product needs quantized operands, got (B, 3, 4) float; quantize the model at 8 bits or fewer"
+    )
+    (verdict,) = [v for v in integer_report(mixed) if v.node == "p"]
+    assert (verdict.kind, verdict.detail) == ("illegal", "a product of floats (x, t); quantize them at 8 bits or fewer")
+
+
+@pytest.mark.parametrize(
+    ("tail", "extra", "text"),
+    [
+        (
+            [Node("s", Mul(), ("y", "k"))],
+            {"k": [-2.0]},
+            "s: a scaling is by a positive number, or by one per channel of the last axis, got -2 in shape (1,); fold it "
+            "into the weights before it",
+        ),
+        (
+            [Node("s", Mul(), ("y", "y"))],
+            None,
+            "s: a scaling is by one constant, got a product of activations; replace it in the model",
+        ),
+    ],
+)
+def test_what_has_no_integer_form(feeds, tail, extra, text):
+    with pytest.raises(IllegalModel) as caught:
+        lowered(linear_graph(*tail, outputs=["s"], extra=extra), "lut", feeds)
+    assert str(caught.value) == text
+
+
+def test_mixed_verdicts(mlp):
+    kinds = {v.node: v.kind for v in integer_report(mlp)}
+    assert kinds["fc1.acc"] == "exact"
+    assert {kinds[n] for n in ("norm", "fc1.x", "fc1.real", "fc1", "act", "residual", "scores")} == {"float_island"}
+
+
+def test_a_recipe_may_be_made_in_python(mlp, images):
+    graph = lowered(mlp, Recipe(name="mine", rounding="half_up", multiplier_bits=16), {"x": images})
+    ops = [n.op for n in graph.nodes if isinstance(n.op, Requantize)]
+    assert {op.rounding for op in ops} == {"half_up"}
+    assert all(m.bit_length() <= 16 for op in ops for m in op.multiplier)
