@@ -55,10 +55,10 @@ class Divergence:
 def capture(
     graph: Graph, reference: Reference, codes: Mapping[str, Array], images: Tensor, node: str, position: int
 ) -> Divergence:
-    """The divergence of `node` at the flat `position` of its codes, in a batch of `images` (B, C, H, W).
+    """The divergence of `node`, the first in the graph, at the flat `position` of its codes in a batch of `images`.
 
-    codes: the reference's, of that batch, for each quantizer whose codes are compared. The image is simulated once
-    more, alone, which gives the same bits as in its batch.
+    images: (B, C, H, W); codes: the reference's, of that batch, for each quantizer whose codes are compared. The image
+    is simulated once more, alone, which gives the same bits as in its batch.
     """
     spec = graph.specs[node]
     image = position // spec.elements
@@ -66,16 +66,15 @@ def capture(
     forced = {name: one_image(array, graph.specs[name], image) for name, array in codes.items()}
     feeds = as_codes(graph, {INPUT: images[image : image + 1].numpy()})
     region = upstream(graph, node, forced)
-    values = {**simulate(graph, feeds, (node, *region), replace=forced)}
+    values = simulate(graph, feeds, (node, *region), replace=forced)
     got, expected = values[node], forced[node]
-    read = {name: forced.get(name, values[name]) for name in region}  # a quantizer's own codes are not what is read
     operands = graph.node(node).inputs
     arrays = {
         "got": got,
         "expected": expected,
         "reference_input": one_image(reference.inputs_of(node, images), spec, image),
-        **{f"operand.{name}": read[name] for name in operands},
-        **{f"upstream.{name}": array for name, array in read.items() if name not in operands},
+        **{f"operand.{name}": values[name] for name in operands},
+        **{f"upstream.{name}": values[name] for name in region if name not in operands},
     }
     return Divergence(node, image, element, int(got[element]), int(expected[element]), arrays)
 

@@ -142,11 +142,12 @@ class _Run:
         self.graph, self.reference, self.threads = graph, reference, threads
         self.watch = SeenSums()
         self.execute = what_if or self.watch
-        made = {node.name for node in graph.nodes}
         shared = {
-            name: spec
-            for name, spec in reference.specs.items()
-            if name in made and graph.specs[name].shape == spec.shape and graph.specs[name].quant is not None
+            node.name: reference.specs[node.name]
+            for node in graph.nodes
+            if node.name in reference.specs
+            and graph.specs[node.name].quant is not None
+            and graph.specs[node.name].shape == reference.specs[node.name].shape
         }
         self.same = [name for name, spec in shared.items() if graph.specs[name] == spec]
         self.counts = {mode: {name: CodeCount() for name in self.same} for mode in (MODES[1:] if what_if else MODES)}

@@ -140,7 +140,7 @@ class _Lowering:
             )
         if not isinstance(spec, QuantSpec):
             x = self.settle(source)
-            return self.emit(node.name, Encode.lower(self.spec(x), spec), x)
+            return self.emit(node.name, Encode.lower(self.spec(x), snapped(spec, self.recipe)), x)
         wanted = snapped(spec, self.recipe)
         if have == wanted and wire.plain:
             self.renamed.setdefault(wire.name, node.name)  # called like the quantizer, whose codes they are
@@ -256,12 +256,10 @@ class _Lowering:
         codes = self.graph.constants[name]
         quant = spec.quant
         assert quant is not None
-        if self.recipe.power_of_two_scales and isinstance(quant, QuantSpec):
-            wanted = snapped(quant, self.recipe)
+        wanted = snapped(quant, self.recipe)
+        if isinstance(wanted, QuantSpec) and wanted != quant:
             codes = Quantize(wanted).run((quant.to_real(codes),), (), TensorSpec(spec.shape, wanted, False))
-            quant = wanted
-        elif self.recipe.power_of_two_scales:
-            raise IllegalModel(f"{name}: power-of-two scales are for affine codes, got {spec}; choose another recipe")
+        quant = wanted
         self.constants[name] = (codes, TensorSpec(spec.shape, quant, False))
         self.specs[name] = self.constants[name][1]
         return Wire(name)

@@ -26,8 +26,8 @@ INSERTED = ("scores", "gelu", "stream", "link", "quantizer")
 class Verdict:
     """What one node is: `kind` of KINDS; `detail` says how it computes, whose definition it is, or how to mend it.
 
-    Where distances were measured: the largest and the root mean square difference to the float function, in steps of
-    the node's codes and as reals; elsewhere None.
+    Where distances were measured: the largest and the root mean square difference to the float function, clipped to what
+    the node's codes can hold, in steps of them and as reals; elsewhere None.
     """
 
     node: str
@@ -116,7 +116,8 @@ def _distances(
             assert out.quant is not None
             assert inputs[0].quant is not None
             wanted = node.op.reference(inputs[0].quant.to_real(values[node.inputs[0]]), inputs, out)
-            apart = np.abs(out.quant.to_real(value) - wanted)
+            holds = out.quant.to_real(out.quant.codebook())
+            apart = np.abs(out.quant.to_real(value) - np.clip(wanted, holds.min(), holds.max()))
             with lock:
                 row = sums.setdefault(node.name, [0.0, 0.0, 0.0])
                 row[0] = max(row[0], float(apart.max()))

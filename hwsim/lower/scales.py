@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from hwsim.lower.domains import Domain
 from hwsim.lower.ranges import Range
 from hwsim.lower.recipe import Recipe
 from hwsim.ops.layernorm import LayerNorm
-from hwsim.spec import QuantSpec
+from hwsim.spec import BipolarSpec, QuantSpec, ShiftSpec
+
+Grid = TypeVar("Grid", QuantSpec, BipolarSpec, ShiftSpec)
 
 SOFTMAX_DEPTH = 12.0
 """Scores this far below the maximum of their row need no codes of their own: exp(-12) is under half a step of 2**-16."""
@@ -54,11 +57,14 @@ def flattened(grid: QuantSpec) -> QuantSpec:
     return grid if grid.axis is None else QuantSpec(grid.bits, grid.signed, (max(grid.scale),))
 
 
-def snapped(grid: QuantSpec, recipe: Recipe) -> QuantSpec:
-    """`grid`, its scales rounded up to powers of two where the recipe wants such; nothing that was in range leaves it."""
+def snapped(grid: Grid, recipe: Recipe) -> Grid:
+    """`grid` at powers of two where the recipe wants such scales: of affine codes at the next one up, so that nothing that
+    was in range leaves it; of others, whose range is in their codes, at the nearest."""
     if not recipe.power_of_two_scales:
         return grid
-    return QuantSpec(grid.bits, grid.signed, tuple(map(power_of_two, grid.scale)), grid.zero_point, grid.axis)
+    nearest = (2.0 ** round(math.log2(scale)) for scale in grid.scale)
+    up = map(power_of_two, grid.scale)
+    return replace(grid, scale=tuple(up if isinstance(grid, QuantSpec) else nearest))
 
 
 def power_of_two(scale: float) -> float:

@@ -11,7 +11,7 @@ in steps of 0.2888 times their square makes 1 the integer c, both to the nearest
 
 Codes are signed, of zero_point 0 and of scale S * 2^shift / (2c >> erf_shift), so that a large x stays x.
 
-Source: I-BERT, Kim et al., ICML 2021, section 3.4 and algorithm 2. Departures: the released code always drops 14 bits of
+Source: I-BERT, Kim et al., ICML 2021, i-GELU. Departures: the released code always drops 14 bits of
 erf, which suits a 32-bit accumulator and leaves nothing of 8-bit codes; here `fraction` refines a coarse input until b
 has 11 bits, and `erf_shift` drops what w has beyond 24. b and c are rounded to the nearest, not up; the product is
 rounded to the width of the output here.
@@ -30,7 +30,7 @@ from hwsim.ops._codes import WIDTH, centred_wide, check_rounding, need_codes, ne
 from hwsim.ops.gelu import Gelu
 from hwsim.spec import QuantSpec, TensorSpec
 
-A, B = 0.2888, 1.769  # I-BERT (ICML 2021), section 3.4
+A, B = 0.2888, 1.769  # I-BERT (ICML 2021), i-GELU
 B_BITS, WEIGHT_BITS = 11, 24
 """What b has at least and w at most, as `lower` makes them."""
 
@@ -48,7 +48,7 @@ class IGelu(Op):
     rounding: str = "half_even"
 
     stands_for = "gelu"
-    source = "I-BERT (Kim et al., ICML 2021), i-GELU, algorithm 2"
+    source = "I-BERT (Kim et al., ICML 2021), i-GELU"
 
     def __post_init__(self) -> None:
         if not 1 <= self.b * self.b <= self.c < 1 << WIDTH - 1:

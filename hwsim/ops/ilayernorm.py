@@ -9,7 +9,7 @@
 n means n * sqrt(C) / 2^30, so gain = weight * sqrt(C) / 2^30 / scale_out * 2^shift, offset = bias / scale_out * 2^shift
 and epsilon = C * (epsilon of the layer) / (scale_in / 2^fraction)^2, each to the nearest. A constant row gives its bias.
 
-Source: I-BERT, Kim et al., ICML 2021, section 3.6, and I-ViT, Li and Gu, ICCV 2023, I-LayerNorm.
+Source: I-BERT, Kim et al., ICML 2021, and I-ViT, Li and Gu, ICCV 2023, I-LayerNorm.
 Departures: the root is exact for every value (I-ViT's released one is wrong by 2 or more up to 34595); epsilon is kept;
 gain and offset are integers of their own, where both add floor(bias / weight), which a weight of 0 forbids; `fraction`
 gives narrow codes the resolution of 16 bits, without which rounding the mean of 8-bit codes changes four 8-bit results

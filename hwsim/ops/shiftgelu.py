@@ -12,10 +12,10 @@ round(2^fraction / (1.702 S)), q the code less its zero point and top = max(0, m
 
 Every >> floors. Codes are signed, of zero_point 0 and of scale S * 2^shift / 2^(sigmoid_bits - 1).
 
-Source: I-ViT, Li and Gu, ICCV 2023, ShiftGELU (algorithm 2), n = `halvings` = 23 and an 8-bit sigmoid as released.
+Source: I-ViT, Li and Gu, ICCV 2023, ShiftGELU, n = `halvings` = 23 and an 8-bit sigmoid as released.
 Departures: the maximum is never below 0, so that e(0) is bounded; `fraction` refines a coarse x, whose unit would be a
 few steps; w is one exact division, where the released code multiplies by floor((2^31 - 1) / sum), which has few bits
-left for a wide sum and none beyond 31; r / 2 floors, as in the paper. With n = 23, what lies 9.4 or more below the row's
+left for a wide sum and none beyond 31; r / 2 floors, as in its TVM form. With n = 23, what lies 9.4 or more below the row's
 maximum has a constant exponential, and where 0 does too the sigmoid is 1/2, however negative x is: `lower` makes
 `halvings` as large as the range of x needs, as far as 64-bit arithmetic has room for it.
 """
@@ -34,7 +34,7 @@ from hwsim.ops.gelu import Gelu
 from hwsim.spec import QuantSpec, TensorSpec
 
 SLOPE = 1.702  # GELU ~ x * sigmoid(1.702 x): Hendrycks and Gimpel 2016
-LOG2_E = 1.4375  # 1.0111 in binary: I-ViT (ICCV 2023), algorithm 1
+LOG2_E = 1.4375  # 1.0111 in binary: I-ViT (ICCV 2023), ShiftExp
 UNIT_BITS, HALVINGS, SIGMOID_BITS = 8, 23, 8
 """`lower` refines the input until the unit has so many bits; what I-ViT's released code has for the other two."""
 
@@ -52,7 +52,7 @@ class ShiftGelu(Op):
     rounding: str = "half_even"
 
     stands_for = "gelu"
-    source = "I-ViT (Li and Gu, ICCV 2023), ShiftGELU, algorithm 2"
+    source = "I-ViT (Li and Gu, ICCV 2023), ShiftGELU"
 
     def __post_init__(self) -> None:
         small = (self.unit, self.halvings, self.sigmoid_bits - 1, self.fraction + 1)

@@ -55,6 +55,9 @@ def released(name="digits_deit", weights=None):
     model = models.quantize(models.create(name, **TINY[name]), Bits(4, 4), "qvit_released")
     calibrate(model, noise(name, 4))
     for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            nn.init.normal_(module.weight, 1, 0.2)
+            nn.init.normal_(module.bias, 0, 0.2)
         if isinstance(module, QuantLinear | QuantConv2d):
             scattered(module.input_quantizer)
             if weights == 32:

@@ -125,7 +125,7 @@ def test_float_state_dict_loads_by_name():
 def test_unknown_model_and_method():
     with pytest.raises(UnknownName, match="model: unknown name, got 'deit'; known, nearest first: "):
         models.create("deit")
-    with pytest.raises(UnknownName, match="method: unknown name, got 'qvitt'; known, nearest first: qvit, qvit_released, lsq"):
+    with pytest.raises(UnknownName, match="method: unknown name, got 'qvitt'; known, nearest first: qvit, qvit_rel"):
         models.quantize(models.create("digits_deit"), Bits(4, 4), "qvitt")
 
 

@@ -53,6 +53,7 @@ class Net(nn.Module):
     def __init__(self, between, size=6, norm=None):
         super().__init__()
         self.norm = norm or nn.LayerNorm(6)
+        self.after = nn.LayerNorm(6)
         self.layer = layer(size)
         self.between = between
 
@@ -79,9 +80,11 @@ class Net(nn.Module):
         (lambda net, y: net.layer(y * 2), 6, ""),
         (lambda net, y: (net.layer(y), y), 6, ""),  # read by someone else: the output
         (lambda net, y: net.layer(y) + y.sum(), 6, ""),
+        (lambda net, y: (lambda z: net.layer(z) + z.sum())(y.transpose(1, 2)), 6, ""),  # someone reads it on the way
         (lambda net, y: net.layer(y.mean(1)) + net.layer(y.mean(2)), 6, ""),
         (lambda net, y: net.layer(net.norm(y)), 6, ""),  # the norm is used twice
         (lambda net, y: net.layer(net.layer(y) @ torch.ones(5, 6, dtype=y.dtype)), 6, ""),  # the layer is used twice
+        (lambda net, y: net.layer(y * 2) + net.layer(net.after(y)), 6, ""),
     ],
 )
 def test_only_what_moves_whole_channels_to_one_reader_counts(between, size, norm):

@@ -12,7 +12,10 @@ import workloads
 from hwsim import catalog
 from hwsim.errors import IllegalModel
 from hwsim.graph import op_name
-from hwsim.simulator import simulate
+from hwsim.lower import integerize
+from hwsim.lower.ranges import measure
+from hwsim.lower.report import float_parts
+from hwsim.simulator import as_codes, simulate
 from hwsim.store import load, save
 from qmodels import builder
 from qmodels.aten import RULES
@@ -58,6 +61,13 @@ def test_published_models_make_the_codes_of_their_fake_quant_model(name, tmp_pat
             assert all(graph.specs[operand].quant is not None for operand in node.inputs), node.name
     save(graph, tmp_path / "graph.safetensors")
     assert str(load(tmp_path / "graph.safetensors")) == str(graph)
+    feeds = {INPUT: pictures.numpy()}
+    ranges = measure(graph, feeds)
+    for recipe in ("lut", "ivit", "p2vit"):
+        integers = integerize(graph, recipe, ranges)
+        assert float_parts(integers) == (), recipe
+        logits = simulate(integers, as_codes(integers, feeds))[integers.outputs[0]]
+        assert logits.shape == (2, 1000)
     assert nx.is_directed_acyclic_graph(graph.to_networkx())
 
 
@@ -102,9 +112,10 @@ def test_parameters_are_those_of_the_model_without_its_quantizers():
     assert parameters(builder.build("digits_deit_w4a4")) == parameters(floats) + irm
 
 
-def test_a_scale_along_the_reduction_axis_is_refused_with_the_node_and_the_remedy(digits, images):
+@pytest.mark.parametrize("axis", [2, -1])
+def test_a_scale_along_the_reduction_axis_is_refused_with_the_node_and_the_remedy(axis, digits, images):
     model = copy.deepcopy(digits)
-    per_input_channel = make("lsq", 4, signed=True, axis=2, size=48)  # as in the released Q-ViT code
+    per_input_channel = make("lsq", 4, signed=True, axis=axis, size=48)  # as in the released Q-ViT code
     per_input_channel.initialise(torch.randn(2, 65, 48))
     model.blocks[1].mlp.fc1.input_quantizer = per_input_channel
     wanted = (

@@ -71,6 +71,13 @@ CALLS = {
         )
         for zero, groups, dtype in ((0, 1, np.int16), (5, 2, np.int16), (-1, 2, np.int32))
     ],
+    "integer_softmax.shift_exp": [((_integers(-900, 1, (9,), np.int64), 50, 15, 31), ((9,), np.int64))],
+    "integer_softmax.polynomial_exp": [((_integers(-900, 1, (9,), np.int64), 35, 135, 6980, 8, 31), ((9,), np.int64))],
+    "integer_softmax.normalise": [
+        ((_integers(1, 2**20, (3, 7), np.int64), 1 << 47, 31, half, 65535), ((3, 7), np.uint16))
+        for half in (0, 1 << 30)
+    ],
+    "integer_softmax.log_codes": [((_integers(0, 2**20, (3, 7), np.int64), 15), ((3, 7), np.uint8))],
     "isqrt.isqrt": [((np.array([0, 1, 99, 100, 2**40 + 1, 2**63 - 1], np.int64),), ((6,), np.int64))],
     "round_shift.round_shift": [
         ((_integers(-(2**62), 2**62, (9,), np.int64), shift, mode, 3, -128, 127), ((9,), np.int8))
@@ -133,7 +140,7 @@ def test_oracles_hold_without_the_compiler_and_with_bounds_checked(mode, tmp_pat
     if any(os.environ.get(name) for name in ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK")):
         pytest.skip("already in one of these modes")
     names = ("gemm", "narrow_gemm", "shift_gemm", "requantize", "elementwise", "isqrt", "round_shift")
-    names += ("integer_norm", "integer_gelu")
+    names += ("integer_norm", "integer_gelu", "integer_softmax")
     files = [Path(__file__).with_name(f"test_{name}.py") for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],

@@ -246,3 +246,20 @@ def test_a_recipe_may_be_made_in_python(mlp, images):
     ops = [n.op for n in graph.nodes if isinstance(n.op, Requantize)]
     assert {op.rounding for op in ops} == {"half_up"}
     assert all(m.bit_length() <= 16 for op in ops for m in op.multiplier)
+
+
+def test_the_largest_logit_has_the_largest_code(feeds):
+    """Accumulators of classes with scales of their own may not be compared (METHODS 1.3-8); logits of one scale may."""
+    weight = np.random.default_rng(1).integers(-128, 128, (4, 4)).astype(np.int8)
+    spec = QuantSpec(8, True, (0.001, 0.1, 0.01, 0.03), (0,) * 4, 0)
+    nodes = [
+        Node("x.codes", Quantize(BYTES), ("x",)),
+        Node("head", Linear(), ("x.codes", "w")),
+        Node("y", Dequantize(), ("head",)),
+    ]
+    mixed = build("g", {"x": X}, {"w": (weight, TensorSpec((4, 4), spec, batched=False))}, nodes, ["y"])
+    graph = lowered(mixed, "lut", feeds)
+    codes = simulate(graph, as_codes(graph, feeds), ["head"])
+    wanted = reals(mixed, feeds).argmax(axis=-1)
+    assert (codes["head"].argmax(axis=-1) != wanted).any()
+    np.testing.assert_array_equal(codes[graph.outputs[0]].argmax(axis=-1), wanted)

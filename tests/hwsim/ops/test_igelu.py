@@ -22,7 +22,7 @@ def span(bits, reach, codes=None):
 
 
 def parabola(x):
-    """i-GELU in float64: I-BERT, section 3.4."""
+    """i-GELU of I-BERT in float64."""
     z = np.minimum(np.abs(x) / math.sqrt(2), 1.769) - 1.769
     return x / 2 * (1 + np.sign(x) * (1 - 0.2888 * z * z))
 

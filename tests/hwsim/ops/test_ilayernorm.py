@@ -272,6 +272,23 @@ def test_illegal(fields, x, text):
     assert str(caught.value) == text
 
 
+@pytest.mark.parametrize(
+    ("weight", "scale", "text"),
+    [
+        (np.nan, 0.1, "ilayernorm takes finite weights and biases, got NaN or infinity; check the checkpoint"),
+        (
+            1e20,
+            1e-2,
+            "ilayernorm's gains and offsets need a shift of 0 or more, got -14; use a coarser output scale",
+        ),
+    ],
+)
+def test_a_layer_that_cannot_be_lowered(weight, scale, text):
+    with pytest.raises(IllegalModel) as caught:
+        ILayerNorm.lower(X, np.array([1.0, weight]), np.zeros(2), 1e-6, QuantSpec(8, True, (scale,)))
+    assert str(caught.value) == text
+
+
 def test_cost():
     x = TensorSpec((1, 3, 4), QuantSpec(8, True, (0.1,)))
     op = ILayerNorm(OUT, (1000,) * 4, (0,) * 4, 12, fraction=8)
