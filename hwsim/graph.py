@@ -18,7 +18,6 @@ from hwsim.errors import HwsimError, IllegalModel
 from hwsim.op import Array, Op
 from hwsim.spec import BipolarSpec, TensorSpec
 
-
 LISTED = 4
 """A listing writes out tuples of up to this many values."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwsim.op import Array
+from hwsim.study.accumulators import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,15 @@ class NodeReals:
 
 @dataclass(frozen=True, slots=True)
 class NodeAccumulator:
-    """One product of integers: bits that its sums need for any operands, for any activations, and for those seen (S15).
+    """One product of integers: bits that its sums need for any operands, and for any activations; those seen (S15).
 
-    None where none were seen, in a what-if.
+    None were seen in a what-if.
     """
 
     node: str
     codes_bits: int
     weights_bits: int
-    seen_bits: int | None
+    seen: Range | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,20 +55,18 @@ class Divergence:
 def capture(
     graph: Graph, reference: Reference, codes: Mapping[str, Array], images: Tensor, node: str, position: int
 ) -> Divergence:
-    """The divergence of `node`, the first in the graph, at the flat `position` of its codes in a batch of `images`.
+    """The divergence of `node`, at the flat `position` of its codes in a batch of `images` (B, C, H, W).
 
-    images: (B, C, H, W); codes: the reference's, of that batch, for each quantizer whose codes are compared. The image
-    is simulated once more, alone, which gives the same bits as in its batch.
+    codes: the reference's, of that batch, for each quantizer whose codes are compared; those of the nodes before `node`
+    are the graph's own too, so that the image is simulated once more, alone, to see what is between.
     """
     spec = graph.specs[node]
     image = position // spec.elements
     element = tuple(int(i) for i in np.unravel_index(position % spec.elements, spec.shape))
-    forced = {name: one_image(array, graph.specs[name], image) for name, array in codes.items()}
+    region, operands = upstream(graph, node, codes), graph.node(node).inputs
     feeds = as_codes(graph, {INPUT: images[image : image + 1].numpy()})
-    region = upstream(graph, node, forced)
-    values = simulate(graph, feeds, (node, *region), replace=forced)
-    got, expected = values[node], forced[node]
-    operands = graph.node(node).inputs
+    values = simulate(graph, feeds, (node, *region))
+    got, expected = values[node], one_image(codes[node], spec, image)
     arrays = {
         "got": got,
         "expected": expected,

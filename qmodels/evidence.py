@@ -87,15 +87,19 @@ class Evidence:
         """Against the fake-quant model in float64."""
         return self.reports[0]
 
-    def records(self) -> tuple[Record, ...]:
-        """Every number, as records."""
+    @property
+    def tags(self) -> tuple[tuple[str, str], ...]:
+        """What the records are labelled with: bits, form, recipe, what-if."""
         subject = self.subject
         bits = subject.workload.bits
         said = {"abits": str(bits.activations), "wbits": str(bits.weights), "form": subject.form}
         said.update({"recipe": subject.recipe} if subject.recipe else {})
         said.update({"what_if": str(self.arithmetic.what_if)} if self.arithmetic else {})
-        tags = tuple(said.items())
-        name = subject.workload.name
+        return tuple(said.items())
+
+    def records(self) -> tuple[Record, ...]:
+        """Every number, as records."""
+        name, tags = self.subject.workload.name, self.tags
         rows = [record for report in self.reports for record in records_of(name, report, tags)]
         if self.arithmetic:
             rows += overflow_records(name, dict(self.arithmetic.overflows), tags)

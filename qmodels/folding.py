@@ -85,8 +85,8 @@ class FoldReport:
             heads = "channels  largest/smallest scale  zero points moved by  weight error  output SQNR"
             lines.append(f"  {'layer':{wide}}  {'folded into':{into}}  {heads}")
         lines += [
-            f"  {f.layer:{wide}}  {f.into:{into}}  {f.channels:8}  {f.spread:22.3g}  {f.moved:20}  {f.weight_error:12.2%}"
-            f"  {f.sqnr_db:8.1f} dB"
+            f"  {f.layer:{wide}}  {f.into or '-':{into}}  {f.channels:8}  {f.spread:22.3g}  {f.moved:20}"
+            f"  {f.weight_error:12.2%}  {f.sqnr_db:8.1f} dB"
             for f in self.folds
         ]
         return "\n".join([*lines, *(f"  {name}: cannot be folded: {reason}" for name, reason in self.refused)])

@@ -205,8 +205,7 @@ class _Run:
         return VerifyReport(self.images, dtype, modes, reals, absent, predictions, accumulators, self.divergence)
 
     def _accumulator(self, width: Width) -> NodeAccumulator:
-        seen = self.watch.ranges.get(width.node)
-        return NodeAccumulator(width.node, width.codes.bits, width.weights.bits, seen.bits if seen else None)
+        return NodeAccumulator(width.node, width.codes.bits, width.weights.bits, self.watch.ranges.get(width.node))
 
     def _elements(self, name: str) -> int:
         return self.images * math.prod(self.graph.specs[name].shape)

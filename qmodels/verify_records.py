@@ -85,10 +85,10 @@ def _nodes(name: str, report: VerifyReport, tags: Tags) -> list[Record]:
             rows.append(_row(name, "node_sqnr", node.sqnr_db, tags, "dB", node.node))
         rows.append(_row(name, "node_saturation", node.saturation, tags, "fraction", node.node))
     for product in report.accumulators:
-        bits = {"proven": product.codes_bits, "weights": product.weights_bits, "seen": product.seen_bits}
-        rows += [
-            _row(name, f"node_accumulator_bits_{how}", value, tags, "bit", product.node)
-            for how, value in bits.items()
-            if value is not None
-        ]
+        values = {"bits_proven": product.codes_bits, "bits_weights": product.weights_bits}
+        if product.seen:
+            values |= {"bits_seen": product.seen.bits, "low_seen": product.seen.low, "high_seen": product.seen.high}
+        for key, value in values.items():
+            unit = "bit" if key.startswith("bits") else ""
+            rows.append(_row(name, f"node_accumulator_{key}", value, tags, unit, product.node))
     return rows

@@ -32,9 +32,9 @@ class Answer:
 
     def records(self) -> list[Record]:
         """Every number."""
-        name = self.evidence.subject.workload.name
+        name, tags = self.evidence.subject.workload.name, self.evidence.tags
         distances = [
-            Record(name, "distance_max", v.distance_max, "real", v.node, source="measured", tags=(("op", v.op),))
+            Record(name, "distance_max", v.distance_max, "real", v.node, source="measured", tags=(*tags, ("op", v.op)))
             for v in self.verdicts
             if v.distance_max is not None
         ]

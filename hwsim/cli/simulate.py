@@ -28,7 +28,7 @@ def simulate(
     from hwsim.tensors import read_array, write_arrays
 
     loaded = store.load(graph)
-    feeds = {loaded.inputs[0]: read_array(images)}
+    feeds = simulator.as_codes(loaded, {loaded.inputs[0]: read_array(images)})
     start = time.perf_counter()
     with console.progress("simulating") as advance:
         values = simulator.simulate(loaded, feeds, keep or (), threads=threads, progress=advance)

@@ -13,7 +13,7 @@ from hwsim.lower.recipe import Recipe
 from hwsim.ops.layernorm import LayerNorm
 from hwsim.spec import BipolarSpec, QuantSpec, ShiftSpec
 
-Grid = TypeVar("Grid", QuantSpec, BipolarSpec, ShiftSpec)
+Grid = TypeVar("Grid", bound=QuantSpec | BipolarSpec | ShiftSpec)
 
 SOFTMAX_DEPTH = 12.0
 """Scores this far below the maximum of their row need no codes of their own: exp(-12) is under half a step of 2**-16."""

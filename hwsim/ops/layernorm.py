@@ -20,6 +20,10 @@ class LayerNorm(Op):
     onnx = "LayerNormalization"
     torch = ("aten.layer_norm",)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.epsilon < math.inf:
+            raise ValueError(f"layernorm: epsilon must be finite and not negative, got {self.epsilon}; check the layer")
+
     def infer(self, inputs: Specs) -> TensorSpec:
         """The shape of x."""
         need_float(inputs, "layernorm")

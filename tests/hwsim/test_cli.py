@@ -12,7 +12,19 @@ from hwsim.cli import run
 from hwsim.record import Record, read_records, write_records
 
 SHIPPED = Path(__file__).parents[2] / "qmodels" / "checkpoints"
-VERBS = ("reproduce", "cost", "claims", "train", "verify", "trace", "simulate", "report", "doctor", "list")
+VERBS = (
+    "reproduce",
+    "cost",
+    "claims",
+    "train",
+    "verify",
+    "trace",
+    "integerize",
+    "simulate",
+    "report",
+    "doctor",
+    "list",
+)
 
 
 def fails(capsys, *arguments):
@@ -194,3 +206,75 @@ def test_doctor_tells_versions_and_that_kernels_are_exact(capsys):
 def test_list_names_what_there_is(kind, capsys):
     assert run(["list", kind]) == 0
     assert len(capsys.readouterr().out.split()) >= 2
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """The graph file of digits_w4a4."""
+    path = tmp_path_factory.mktemp("graphs") / "mixed.graph"
+    assert run(["trace", "digits_w4a4", "--out", str(path)]) == 0
+    return path
+
+
+def test_integerize_writes_a_graph_without_floats(mixed, tmp_path, capsys):
+    out, answer = tmp_path / "integer.graph", tmp_path / "answer.json"
+    arguments = [
+        "integerize",
+        mixed,
+        "--recipe",
+        "ivit",
+        "--residual-bits",
+        "12",
+        "--images",
+        "8",
+        "--out",
+        out,
+        "--report",
+    ]
+    assert run([str(a) for a in (*arguments, "--json", answer)]) == 0
+    printed = capsys.readouterr().out
+    assert "own_definition softmax by I-ViT" in printed
+    assert "inserted to u12 per_tensor" in printed
+    assert "of their own definition, 0 float parts" in printed
+    told = json.loads(answer.read_text())
+    assert told["recipe"]["residual_bits"] == 12
+    assert told["float_parts"] == []
+    assert told["kinds"]["own_definition"] == 25
+    assert {record["metric"] for record in told["records"]} == {"distance_max"}
+    images = tmp_path / "images.npy"
+    np.save(images, np.random.default_rng(0).uniform(-1, 1, (3, 1, 32, 32)))
+    assert run(["simulate", str(out), "--input", str(images), "--out", str(tmp_path / "codes.npz")]) == 0
+    (codes,) = np.load(tmp_path / "codes.npz").values()
+    assert codes.dtype == np.int16
+    assert codes.shape == (3, 10)
+
+
+def test_integerize_takes_images_of_ones_own(mixed, tmp_path, capsys):
+    images = tmp_path / "images.npy"
+    np.save(images, np.random.default_rng(0).uniform(-1, 1, (3, 1, 32, 32)))
+    assert run(["integerize", str(mixed), "--calibration", str(images)]) == 0
+    assert "186 nodes became" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--recipe", "itiv"], "recipe: unknown name, got 'itiv'; known, nearest first: ivit, "),
+        (["--recipe", "nowhere.toml"], "nowhere.toml: cannot be read as a recipe, got "),
+        (["--residual-bits", "40"], "Invalid value for '--residual-bits': Input should be less than or equal to 24"),
+        (["--calibration", "nowhere.npy"], "nowhere.npy: "),
+    ],
+)
+def test_integerize_refuses_in_one_line(mixed, options, message, capsys):
+    assert fails(capsys, "integerize", mixed, *options).startswith(message)
+
+
+def test_integerize_needs_images(tmp_path, capsys):
+    import hwsim
+    from hwsim.graph import Node, build
+    from hwsim.ops.gelu import Gelu
+    from hwsim.spec import TensorSpec
+
+    hwsim.save(build("g", {"x": TensorSpec((1, 3))}, {}, [Node("y", Gelu(), ("x",))], ["y"]), tmp_path / "g")
+    wanted = "g: calibration needs images, got a graph of no known workload; give --calibration FILE.npy"
+    assert fails(capsys, "integerize", tmp_path / "g") == wanted

@@ -128,7 +128,22 @@ def test_the_earliest_node_of_all_images_wins_and_the_first_image_of_it(model, g
     check(found, graph)
     assert (found.node, found.image, found.element) == (early, 37, (0, 0, 0))
     assert found.got == found.expected + 1
-    assert np.array_equal(found.arrays["reference_input"].shape, (1, 65, 192))
+    assert found.arrays["reference_input"].shape == (1, 65, 192)
+
+
+def test_what_lies_between_is_of_the_image_that_differs(model, graph, images):
+    """Behind a residual sum the values come all the way from the image."""
+    node = "blocks.1.attn.qkv.input"
+    first = "patch_embed.proj.input"
+    values = hwsim.simulate(graph, {"input": images[5:6].numpy()}, ["blocks.1.norm1", first])
+    seen = values["blocks.1.norm1"]
+    wrong = changed(graph, OneOff(graph.specs[node].quant, float(seen[0].sum())), node=node)
+    found = qmodels.verify(model, wrong, images[:8]).divergence
+    check(found, graph)
+    assert (found.node, found.image) == (node, 5)
+    assert np.array_equal(found.arrays["operand.blocks.1.norm1"], seen)
+    assert np.array_equal(found.arrays[f"upstream.{first}"], values[first])
+    assert np.allclose(found.arrays["reference_input"], seen, rtol=0, atol=1e-12)
 
 
 def test_it_speaks_and_is_saved(model, graph, images, tmp_path):

@@ -95,8 +95,8 @@ def test_with_float_weights_nothing_changes(name, dtype):
         assert different == 0
         torch.testing.assert_close(output, expected, rtol=0, atol=1e-9)
         assert report.sqnr_db > 200
-    else:  # a code may flip where x / s is within rounding of a tie
-        assert different < 1e-4 * sum(codes.numel() for codes in before.values())
+    else:  # a code may flip where x / s is within rounding of a tie, and moves those behind it
+        assert different < 1e-3 * sum(codes.numel() for codes in before.values())
         assert report.sqnr_db > 30
     for fold in report.folds:
         assert fold.weight_error < (1e-15 if dtype == torch.float64 else 1e-7)

@@ -15,7 +15,7 @@ from hwsim.errors import HwsimError, IllegalModel
 from hwsim.lower import integerize
 from hwsim.lower.ranges import measure
 from hwsim.ops.quantize import Quantize
-from hwsim.spec import signed_bits
+from hwsim.study.accumulators import Range
 from qmodels import builder, data
 from qmodels.tracing import trace
 from qmodels.verification import verify
@@ -176,8 +176,8 @@ def test_predictions_and_accumulators(model, graph, digits):
     assert all(math.isinf(n.sqnr_db) and n.cosine == 1 for n in report.reals)
     fc1 = next(n for n in report.accumulators if n.node == "blocks.0.mlp.fc1")
     sums = logits["blocks.0.mlp.fc1"]
-    assert fc1.seen_bits == signed_bits(int(sums.min()), int(sums.max()))
-    assert fc1.seen_bits <= fc1.weights_bits <= fc1.codes_bits == graph.specs["blocks.0.mlp.fc1"].quant.bits
+    assert fc1.seen == Range(sums.min(), sums.max())
+    assert fc1.seen.bits <= fc1.weights_bits <= fc1.codes_bits == graph.specs["blocks.0.mlp.fc1"].quant.bits
 
 
 def test_a_what_if_runs_free_beside_the_graph_as_it_is(model, graph, digits):
@@ -189,7 +189,7 @@ def test_a_what_if_runs_free_beside_the_graph_as_it_is(model, graph, digits):
     assert report.predictions["exact"] == verify(model, graph, *digits).predictions["integer"]
     assert report.predictions["integer"].correct < report.predictions["exact"].correct
     assert sum(arithmetic.flips.values()) > 0 < sum(n.overflowed for n in arithmetic.overflows.values())
-    assert {n.seen_bits for n in report.accumulators} == {None}
+    assert {n.seen for n in report.accumulators} == {None}
     again = Arithmetic(graph, arithmetic.what_if)
     batches = data.Batches(Counted(*digits), 48, 7)
     assert verify(model, graph, batches, execute=again, threads=1).modes == report.modes

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from hwsim.record import Record, read_records, write_records
-from hwsim.study.accumulators import Overflow
+from hwsim.study.accumulators import Overflow, Range
 from qmodels.comparison import NodeAccumulator, NodeCodes, NodeReals, Predictions
 from qmodels.verification import VerifyReport
 from qmodels.verify_records import flip_records, overflow_records, records_of
@@ -28,7 +28,7 @@ REPORT = VerifyReport(
         "mixed": Predictions(40, 30, 40, 0.0),
         "exact": Predictions(40, 28, 37, 0.02),
     },
-    accumulators=(NodeAccumulator("p", 20, 18, 15), NodeAccumulator("q", 12, 12, None)),
+    accumulators=(NodeAccumulator("p", 20, 18, Range(-9000, 16383)), NodeAccumulator("q", 12, 12, None)),
 )
 
 
@@ -74,7 +74,7 @@ def test_every_number_is_there():
     assert [rows[f"node_{key}", "a", "", ""].value for key in ("cosine", "sqnr", "saturation")] == [0.99, 20.5, 0.01]
     assert ("node_sqnr", "b", "", "") not in rows
     bits = {node: [r.value for (m, n, *_), r in rows.items() if n == node and "accumulator" in m] for node in "pq"}
-    assert bits == {"p": [20, 18, 15], "q": [12, 12]}
+    assert bits == {"p": [20, 18, 15, -9000, 16383], "q": [12, 12]}
 
 
 def test_float32_adds_its_codes_and_the_accuracy_of_fake_quant():

@@ -85,6 +85,8 @@ def test_json_and_records_hold_everything(capsys, tmp_path):
         "node_accumulator_bits_proven",
         "node_accumulator_bits_weights",
         "node_accumulator_bits_seen",
+        "node_accumulator_low_seen",
+        "node_accumulator_high_seen",
     }
     for metric in ("node_cosine", "node_saturation"):
         assert len({r.node for r in stored if r.metric == metric}) == 34
@@ -137,11 +139,15 @@ def test_the_integer_form_and_whether_it_is_integer(capsys, tmp_path):
     assert kinds == {"exact", "own_definition"}
     metrics = {r["metric"] for r in found["records"]}
     assert metrics >= {"accuracy_mixed", "accuracy_integer", "kl_divergence", "node_sqnr", "distance_max"}
-    assert {(r["tags"]["form"], r["tags"]["recipe"]) for r in found["records"] if "form" in r["tags"]} == {
-        ("integer", "lut")
-    }
+    assert {(r["tags"]["form"], r["tags"]["recipe"]) for r in found["records"]} == {("integer", "lut")}
     with np.load(kept) as saved:
         assert str(saved["node"]) == found["divergence"]["node"]
+
+
+def test_differences_that_are_expected_are_kept_only_where_asked_for(capsys, tmp_path):
+    verify(capsys, "--form", "integer", "--calibration-images", 8, "--json", tmp_path / "result.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert json.loads((tmp_path / "result.json").read_text())["divergence"]["file"] is None
 
 
 def test_tables_of_the_integer_form(capsys):

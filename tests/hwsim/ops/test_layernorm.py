@@ -38,3 +38,11 @@ def test_cost():
     x, c = TensorSpec((1, 3, 8)), TensorSpec((8,), batched=False)
     wanted = {"add": 96, "mul": 72, "div": 9, "sqrt": 3}
     assert LayerNorm().count((x, c, c), x) == {Action(kind, 32, 32): n for kind, n in wanted.items()}
+
+
+@pytest.mark.parametrize("epsilon", [-1e-6, float("nan"), float("inf")])
+def test_epsilon_is_a_finite_number(epsilon):
+    with pytest.raises(
+        ValueError, match=r"^layernorm: epsilon must be finite and not negative, got .*; check the layer$"
+    ):
+        LayerNorm(epsilon)

@@ -63,7 +63,21 @@ EXAMPLES = {  # name: attributes, operands
     "tablesoftmax": ({"table": tuple(range(64, 0, -4))}, [_spec(1, 3, 4, quant=CODES)]),
     "transpose": ({"order": (0, 2, 1)}, [_spec(1, 3, 4, quant=CODES)]),
 }
-KINDS = {"mac", "add", "mul", "div", "exp", "erf", "sqrt", "max", "quantize", "dequantize", "requantize", "shift", "lookup"}
+KINDS = {
+    "mac",
+    "add",
+    "mul",
+    "div",
+    "exp",
+    "erf",
+    "sqrt",
+    "max",
+    "quantize",
+    "dequantize",
+    "requantize",
+    "shift",
+    "lookup",
+}
 
 
 def _value(spec, images):
