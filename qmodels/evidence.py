@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hwsim.graph import Graph
 from hwsim.lower import integerize
 from hwsim.lower.ranges import measure
+from hwsim.lower.recipe import Recipe
 from hwsim.op import Array
 from hwsim.record import Record
 from qmodels import builder, data
@@ -60,7 +61,11 @@ class Subject:
         return "" if self.graph is self.mixed else str(self.graph.meta["recipe"])
 
     def lowered(
-        self, recipe: str | Path, calibration: Tensor, threads: int | None = None, progress: Progress | None = None
+        self,
+        recipe: str | Path | Recipe,
+        calibration: Tensor,
+        threads: int | None = None,
+        progress: Progress | None = None,
     ) -> "Subject":
         """The same model in integer form; scales come from `calibration` images (B, C, H, W)."""
         ranges = measure(self.mixed, {INPUT: calibration.numpy()}, threads=threads, progress=progress)

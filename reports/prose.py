@@ -1,4 +1,4 @@
-"""The words at the head of the report: what the ratios are, and which convention yields which claimed figure."""
+"""The words at the head of the report: how to read what is in it, and which convention yields which claimed figure."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from reports.rows import bits, bits_label, label, number, select
 NEAR = 0.03
 """Share of a claimed figure within which a reading is said to come near it."""
 
-ABOUT = (
+_RATIOS = (
     "A speedup here is a ratio of counted operations, full precision over quantized. It is not a measured time.",
     "Documented rule: operations = full-precision operations + 1/32, 1/16, 1/8 of the 2-, 3-, 4-bit multiplications, as"
     " the Q-ViT group prints it in its next paper (Q-DETR, after Bi-Real Net), one operation"
@@ -24,6 +24,19 @@ ABOUT = (
     "Status words: printed = read in the paper itself; secondary = quoted by another source; documented = our figure by"
     " a rule that the authors print; inferred = our figure by our best reading, unconfirmed.",
 )
+_STUDIES = (
+    "Mixed form: products of integers, and float islands (softmax, GELU, LayerNorm, residual) between them. It makes the"
+    " codes of the fake-quant model in float64, one by one, and so stands for it where something is compared with fake"
+    " quant. Integer form: no float is left; a recipe names the integer definition of each island, and the widths.",
+    "Divergence is the Kullback-Leibler divergence from fake quant's predictions, natural logarithm, mean over the test"
+    " images. It tells small changes apart where accuracy, which moves in steps of one image, does not.",
+)
+
+
+def about(records: Sequence[Record]) -> tuple[str, ...]:
+    """How to read the figures and tables that the records give."""
+    ratios = _RATIOS if select(records, *RATIOS) else ()
+    return (*ratios, *_STUDIES) if any(r.tag("study") for r in records) else ratios
 
 
 def findings(records: Sequence[Record]) -> tuple[str, ...]:

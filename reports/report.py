@@ -75,14 +75,16 @@ def _render(records: Sequence[Record], folder: Path) -> None:
         if isinstance(section.content, Plot):
             _, svg = save(section.content.figure, folder / "figures", section.name)
             drawings[section.name] = inline_svg(svg.read_text(encoding="utf-8"), section.name, section.content.title)
-    findings = prose.findings(records)
+    about, findings = prose.about(records), prose.findings(records)
     write_records(records, folder / "records.jsonl")
-    write_text(_markdown(shown, skipped, findings), folder / "report.md")
-    write_text(_html(shown, skipped, findings, drawings), folder / "report.html")
+    write_text(_markdown(shown, skipped, about, findings), folder / "report.md")
+    write_text(_html(shown, skipped, about, findings, drawings), folder / "report.html")
 
 
-def _markdown(shown: Sequence[_Section], skipped: Sequence[str], findings: Sequence[str]) -> str:
-    parts = [f"# {_TITLE}", "## How to read the figures", *(markdown_text(text) for text in prose.ABOUT)]
+def _markdown(shown: Sequence[_Section], skipped: Sequence[str], about: Sequence[str], findings: Sequence[str]) -> str:
+    parts = [f"# {_TITLE}"]
+    if about:
+        parts += ["## How to read the figures", *(markdown_text(text) for text in about)]
     if findings:
         parts.append("\n".join(f"- {markdown_text(text)}" for text in findings))
     for section in shown:
@@ -99,12 +101,18 @@ def _markdown(shown: Sequence[_Section], skipped: Sequence[str], findings: Seque
     return "\n\n".join(parts) + "\n"
 
 
-def _html(shown: Sequence[_Section], skipped: Sequence[str], findings: Sequence[str], drawings: dict[str, str]) -> str:
+def _html(
+    shown: Sequence[_Section],
+    skipped: Sequence[str],
+    about: Sequence[str],
+    findings: Sequence[str],
+    drawings: dict[str, str],
+) -> str:
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.get_template("report.html.j2").render(
         title=_TITLE,
-        about=prose.ABOUT,
+        about=about,
         findings=findings,
         skipped=skipped,
         sections=[

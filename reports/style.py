@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from hwsim.files import write_bytes
 
@@ -75,6 +76,15 @@ def axes_of(figure: Figure, rows: int = 1, columns: int = 1, **options: Any) -> 
     return list(figure.subplots(rows, columns, squeeze=False, **options).flat)
 
 
+def logarithmic(axes: Axes, *which: str, base: int = 10) -> None:
+    """Make the axes `which` ("x", "y") logarithmic, with plain numbers at the powers of `base`: `0.01`, `1e-5`."""
+    for name in which:
+        getattr(axes, f"set_{name}scale")("log", base=base)
+        axis = axes.xaxis if name == "x" else axes.yaxis
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
+        axis.set_minor_formatter(NullFormatter())
+
+
 @styled()
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write `figure` to `folder/name.png` and `folder/name.svg`, each whole or not at all; raises BadFile."""
@@ -88,6 +98,13 @@ def _rendered(figure: Figure, kind: str, metadata: dict[str, str | None]) -> byt
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=PNG_DPI, metadata=metadata)
     return buffer.getvalue()
+
+
+def _plain(value: float) -> str:
+    if value >= 0.001:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def engineering(value: float, unit: str = "") -> str:

@@ -13,6 +13,11 @@ Abits = Annotated[int, typer.Option("--abits", help="Bits of the activations: 1.
 Ends = Annotated[int, typer.Option("--ends", help="Bits of the patch embedding and the heads: 1..8, or 32.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Worker threads; all cores by default.")]
 
+ResidualBits = Annotated[
+    int | None,
+    typer.Option("--residual-bits", min=2, max=24, help="Width of the residual stream, for the recipe's own."),
+]
+
 
 def workload_of(name: str, wbits: int, abits: int, ends: int = 8) -> "Workload":
     """The model `name` at these bits, or the workload `name`; raises UnknownName or HwsimError."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim import console
-from hwsim.cli._options import Json
+from hwsim.cli._options import Json, ResidualBits
 
 if TYPE_CHECKING:
     from hwsim.graph import Graph
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
 EXAMPLE = "hwsim integerize digits_w4a4.graph --recipe lut --out digits_w4a4.integer"
 
-ResidualBits = Annotated[
-    int | None,
-    typer.Option("--residual-bits", min=2, max=24, help="Width of the residual stream, for the recipe's own."),
-]
 CalibrationImages = Annotated[int, typer.Option("--images", min=1, help="How many images to calibrate on.")]
 
 
@@ -49,9 +45,7 @@ def integerize(
     from hwsim.record import Record
     from hwsim.simulator import as_codes
 
-    chosen = recipes.find(recipe)
-    if residual_bits:
-        chosen = chosen.model_copy(update={"residual_bits": residual_bits})
+    chosen = recipes.find(recipe).with_residual(residual_bits)
     if out:
         check_writable(out)
     mixed = store.load(graph)

@@ -11,11 +11,14 @@ EXAMPLE = "hwsim list models"
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(help="models, methods, recipes, conventions, workloads, operators or grids.")],
+    kind: Annotated[
+        str, typer.Argument(help="models, methods, recipes, conventions, workloads, operators, grids or suites.")
+    ],
 ) -> None:
     """What there is."""
     import workloads
     from hwsim import catalog
+    from hwsim.cli import _suites
     from workloads import models
 
     known: dict[str, Callable[[], tuple[str, ...]]] = {
@@ -26,6 +29,7 @@ def list_(
         "operators": lambda: catalog.names("hwsim.ops"),
         "grids": lambda: catalog.names("hwsim.grids"),
         "recipes": _recipes,
+        "suites": _suites.names,
     }
     if kind not in known:
         raise catalog.unknown("list", kind, known)

@@ -7,7 +7,7 @@ import typer
 
 from hwsim import console
 from hwsim.cli._answer import Answer
-from hwsim.cli._options import Json, Threads
+from hwsim.cli._options import Json, ResidualBits, Threads
 from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def verify(
     checkpoint: Annotated[str, typer.Argument(help="A checkpoint of `hwsim train`, or a workload that has one.")],
     form: Annotated[str, typer.Option("--form", help="mixed (float islands), or integer (no float left).")] = "mixed",
     recipe: Annotated[str | None, typer.Option("--recipe", help="Of the integer form: name or file; lut.")] = None,
+    residual_bits: ResidualBits = None,
     calibration_images: Annotated[
         int | None,
         typer.Option("--calibration-images", min=1, help="Training images for the integer form's scales; 64."),
@@ -94,7 +95,7 @@ def verify(
     from qmodels import data as datasets
     from qmodels import evidence
 
-    integer = _is_integer(form, recipe, calibration_images)
+    integer = _is_integer(form, recipe, residual_bits, calibration_images)
     what_if = _what_if(acc_bits, overflow, tile_k, flip, seed)
     if what_if and save_divergence:
         raise HwsimError("save_divergence: is of the graph as it is, got a what-if; leave out --acc-bits and --flip")
@@ -107,9 +108,12 @@ def verify(
     batches = datasets.batches(workload, split, data, limit)
     subject = evidence.subject_of(workload, file)
     if integer:
+        from hwsim.lower import recipe as recipes
+
         calibration, _ = datasets.load(workload, "train", data, calibration_images or CALIBRATION_IMAGES)
         with console.progress("calibrate") as advance:
-            subject = subject.lowered(recipe or RECIPE, calibration, threads, advance)
+            chosen = recipes.find(recipe or RECIPE).with_residual(residual_bits)
+            subject = subject.lowered(chosen, calibration, threads, advance)
     with console.progress("verify") as advance:
         seen = evidence.gather(subject, batches, what_if=what_if, threads=threads, progress=advance)
     verdicts = _verdicts(subject.graph, next(iter(batches))[0]) if report else ()
@@ -124,13 +128,15 @@ def verify(
     answer.tell_failures()
 
 
-def _is_integer(form: str, recipe: str | None, calibration_images: int | None) -> bool:
+def _is_integer(form: str, recipe: str | None, residual_bits: int | None, calibration_images: int | None) -> bool:
     from hwsim.catalog import unknown
 
     if form not in ("mixed", "integer"):
         raise unknown("form", form, ("mixed", "integer"))
-    if form == "mixed" and (recipe or calibration_images):
-        raise HwsimError("recipe and calibration_images: are of the integer form, got the mixed; give --form integer")
+    if form == "mixed" and (recipe or residual_bits or calibration_images):
+        raise HwsimError(
+            "recipe, residual_bits and calibration_images: are of the integer form, got the mixed; give --form integer"
+        )
     return form == "integer"
 
 

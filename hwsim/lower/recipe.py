@@ -52,6 +52,10 @@ class Recipe(BaseModel):
     headroom: Annotated[float, Field(ge=1.0, le=16.0, allow_inf_nan=False)] = 1.25
     """Factor on calibrated ranges of the residual stream and the links, for images that were not seen."""
 
+    def with_residual(self, bits: int | None) -> "Recipe":
+        """The same with a residual stream of `bits`; as it is where None."""
+        return self if bits is None else self.model_copy(update={"residual_bits": bits})
+
     def operator(self, family: str) -> type[Op]:
         """The operator that stands for the island `family` (softmax, gelu, layernorm); raises UnknownName."""
         wanted: str = getattr(self, family)

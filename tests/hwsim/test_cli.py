@@ -202,7 +202,7 @@ def test_doctor_tells_versions_and_that_kernels_are_exact(capsys):
     assert "portable, exact" in told
 
 
-@pytest.mark.parametrize("kind", ["models", "methods", "conventions", "workloads", "operators"])
+@pytest.mark.parametrize("kind", ["models", "methods", "conventions", "workloads", "operators", "suites"])
 def test_list_names_what_there_is(kind, capsys):
     assert run(["list", kind]) == 0
     assert len(capsys.readouterr().out.split()) >= 2

@@ -170,12 +170,72 @@ def _digits(workload: str, bits: int, fake_quant: float) -> list[Record]:
     return rows
 
 
+def _point(workload: str, study: str, accuracy: float, kl: float, **tags: object) -> list[Record]:
+    bits = workload[-1]
+    all_tags = _tags(wbits=bits, abits=bits, study=study, **tags)
+    values = {"accuracy": accuracy, "accuracy_drop": 98 - 100 * accuracy, "agreement": accuracy, "kl_divergence": kl}
+    return [Record(workload, f"study_{metric}", value, "", tags=all_tags) for metric, value in values.items()]
+
+
+def _studies(workload: str) -> list[Record]:
+    rows = []
+    for i, recipe in enumerate(("fqvit", "ibert", "lut")):
+        rows += _point(workload, "recipes", 0.98 - i / 100, 10.0**-i, form="integer", recipe=recipe)
+    for bits in (6, 8, 16):
+        rows += _point(workload, "residual_width", 1 - 0.5**bits, 0.1**bits, recipe="lut", residual_bits=bits)
+    proofs = {"bits_codes": 24, "bits_weights": 23, "bits_seen": 18}
+    for overflow in ("wrap", "saturate"):
+        for bits in (24, 18, 17, 12):
+            kl = 0.0 if bits >= 18 else 1.0
+            tags = {"acc_bits": bits, "overflow": overflow, "overflowed": kl, **proofs}
+            rows += _point(workload, "accumulator_width", 0.98 if bits >= 18 else bits / 20, kl, **tags)
+    for bit in ("msb", "lsb"):
+        for rate in (1e-4, 1e-2):
+            rows += _point(workload, "bit_flips", 1 - rate, rate, target="codes", bit=bit, rate=rate, flips=9)
+    return rows
+
+
+def _distances() -> list[Record]:
+    rows = []
+    for family, operators in {
+        "gelu": ("igelu", "lookup"),
+        "softmax": ("shiftmax",),
+        "layernorm": ("ilayernorm",),
+    }.items():
+        for operator in operators:
+            for bits in (8, 16):
+                tags = {"family": family, "bits": bits, "scale": 1 / 2**bits, "inputs": "every code"}
+                values = [("distance_max", 0.02, {}), ("distance_rms", 0.005, {})]
+                values += [("distance_at", 0.02 / 2**x, {"x": x}) for x in (1, 2, 4)]
+                rows += [
+                    Record("nonlinearities", metric, value, "real", operator, tags=_tags(**tags, **at))
+                    for metric, value, at in values
+                ]
+    return rows
+
+
+def _widths(model: str, weights: str, **seen: int) -> list[Record]:
+    rows = []
+    for bits in (8, 4):
+        for group, k in {"qkv": 384, "head": 384}.items():
+            values = {"k": k, "bits_codes": 8 + 2 * bits, "bits_weights": 7 + 2 * bits, **seen}
+            rows += [
+                Record(
+                    model, f"group_accumulator_{key}", v, "", group, tags=_tags(wbits=bits, abits=bits, weights=weights)
+                )
+                for key, v in values.items()
+            ]
+    return rows
+
+
 @pytest.fixture(scope="session")
 def records() -> tuple[Record, ...]:
-    """All that `hwsim reproduce` hands to the report."""
+    """All that the suites of `hwsim reproduce` hand to the report."""
     rows = [row for name in MODELS for bits in (4, 3, 2) for row in _audit(name, bits)]
     rows += [row for name in MODELS for row in _costs(name)]
     rows += _digits("digits_w4a4", 4, 0.9806) + _digits("digits_w2a2", 2, 0.9556)
+    rows += _studies("digits_w8a8") + _studies("digits_w4a4") + _distances()
+    rows += _widths("deit_small_patch16_224", "random") + _widths("digits_deit", "trained", bits_seen=9)
     rows += [Record("reproduce", "seconds", s, "s", node=n) for n, s in {"trace": 12.5, "simulate": 40.25}.items()]
     rows.append(Record("reproduce", "version", "2.13.0", "", node="torch"))
     return tuple(rows)

@@ -194,7 +194,7 @@ def test_an_overflow_that_is_an_error(capsys):
         (["--form", "int"], "form: unknown name, got 'int'; known, nearest first: integer, mixed"),
         (
             ["--recipe", "lut"],
-            "recipe and calibration_images: are of the integer form, got the mixed; give --form integer",
+            "recipe, residual_bits and calibration_images: are of the integer form, got the mixed; give --form integer",
         ),
         (["--overflow", "wrap"], "overflow and tile_k: are of narrow accumulators, got no width; give --acc-bits"),
         (
