@@ -52,6 +52,11 @@ def records(job):
     return read_records(job[0] / "records.jsonl")
 
 
+@pytest.fixture(scope="module")
+def digits():
+    return ready("digits_w4a4", 8, None)
+
+
 def points(records, study, **tags):
     """The metrics of each point of a study with these tags, as (tags, values)."""
     found = {}
@@ -129,11 +134,6 @@ def test_narrowing_ends_where_accuracy_is_gone(records, overflow):
         assert (values["kl_divergence"] == 0) == (float(tags["overflowed"]) == 0) == fits
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return ready("digits_w4a4", 8, None)
-
-
 @pytest.mark.parametrize("overflow", ["wrap", "saturate"])
 def test_where_the_sums_fit_nothing_changes(digits, overflow):
     """Why narrow_points need not run the widths that hold all sums that were seen."""
@@ -159,6 +159,16 @@ def test_groups_of_accumulators(records):
     seen, tight = bits("trained", "bits_seen"), bits("trained", "bits_weights")
     assert all(seen[group] <= tight[group] for group in tight)
     assert bits("random", "bits_seen") == {}
+
+
+def test_a_group_is_as_wide_as_its_widest_product(digits, records):
+    for how in ("codes", "weights"):
+        wanted = {}
+        for width in widths(digits.mixed):
+            group = width.node.rpartition("patch_embed.")[1].rstrip(".") or width.node.rpartition(".")[2]
+            wanted[group] = max(wanted.get(group, 0), getattr(width, how).bits)
+        found = [r for r in records if r.metric == f"group_accumulator_bits_{how}" and r.tag("weights") == "trained"]
+        assert {r.node: r.value for r in found} == wanted
 
 
 def test_flips_are_counted(records):

@@ -86,7 +86,7 @@ def test_distances_stand_by_family_and_name_where_they_are_largest():
 
 def test_accumulators_by_group():
     rows = group("digits_deit", "fc1", k=48, bits_codes=21, bits_weights=20, bits_seen=17)
-    rows += group("digits_deit", "fc1", bits=8, k=48, bits_codes=25, bits_weights=24, bits_seen=21)
+    rows += group("digits_deit", "fc1", bits=8, k=40, bits_codes=25, bits_weights=24, bits_seen=21)
     rows += group("deit_small_patch16_224", "fc2", "random", k=1536, bits_codes=27, bits_weights=24)
     table = accumulator_widths(rows)
     assert table.columns == ("Model", "Layers", "K", "W8A8", "W4A4")

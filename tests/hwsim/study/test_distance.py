@@ -83,14 +83,15 @@ def test_gelu_by_hand():
     for operator in (IGelu, ShiftGelu):
         op = operator.lower(spec, out)
         own = op.infer((spec,))
-        worst = 0.0
+        errors = []
         for code in range(-128, 128):
             for end in (-128, 127):
                 row = np.array([[code, end]], np.int8)
                 made = own.quant.to_real(op.run((row,), (spec,), own))[0, 0]
-                worst = max(worst, abs(made - op.reference(np.array([[code / 16]]), (spec,), own)[0, 0]))
+                errors.append(abs(made - op.reference(np.array([[code / 16]]), (spec,), own)[0, 0]))
         (found,) = distance("x", operator, 8)
-        assert found.largest == pytest.approx(worst, rel=1e-12)
+        assert found.largest == pytest.approx(max(errors), rel=1e-12)
+        assert found.rms == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-12)
         assert found.scale == grid.scale[0]
 
 
@@ -102,31 +103,34 @@ def test_softmax_of_two_scores_by_hand(operator):
     spec = TensorSpec((1, 2), grid)
     op = operator.lower(spec)
     out = op.infer((spec,))
-    worst = 0.0
+    errors = []
     for apart in range(256):
         if apart * pairs.scale <= 12:
             made = out.quant.to_real(op.run((np.array([[255, 255 - apart]], np.uint8),), (spec,), out))[0]
             lower = 1 / (1 + np.exp(apart * pairs.scale))
-            worst = max(worst, abs(made[0] - (1 - lower)), abs(made[1] - lower))
-    assert pairs.largest == pytest.approx(worst, rel=1e-9)
+            errors += [abs(made[0] - (1 - lower)), abs(made[1] - lower)]
+    assert pairs.largest == pytest.approx(max(errors), rel=1e-9)
+    assert pairs.rms == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-9)
 
 
-class Known(Op):
-    """A LayerNorm that is off by exactly 1 / deviation of the row, in standard deviations."""
+class Spy(Op):
+    """Stands for what `stands_for` says, gives 0 and keeps what it was fed; is off by 1 / deviation of the row in codes."""
 
-    stands_for = "layernorm"
+    fed = ()
 
     @classmethod
-    def lower(cls, x, weight, bias, epsilon, out):
-        assert (weight == 1).all()
-        assert (bias == 0).all()
+    def lower(cls, x, *rest):
         return cls()
+
+    @staticmethod
+    def fitted_scale(scale):
+        return scale
 
     def infer(self, inputs):
         return TensorSpec(inputs[0].shape, QuantSpec(32, True, (2.0**-20,)))
 
     def run(self, values, inputs, out):
-        self.seen = values[0]
+        type(self).fed = (*self.fed, values[0])
         return np.zeros(values[0].shape, np.int32)
 
     def reference(self, x, inputs, out):
@@ -134,11 +138,43 @@ class Known(Op):
         return np.broadcast_to(1 / np.maximum(deviation, 0.25), x.shape)
 
 
-def test_layernorm_is_fed_rows_of_every_deviation():
-    (found,) = distance("x", Known, 8)
+def test_layernorm_is_fed_rows_of_every_deviation_and_mean():
+    class Norm(Spy):
+        stands_for = "layernorm"
+
+        @classmethod
+        def lower(cls, x, weight, bias, epsilon, out):
+            assert (x.shape, epsilon) == ((1, 384), 1e-6)
+            assert (weight == 1).all()
+            assert (bias == 0).all()
+            return cls()
+
+    (found,) = distance("x", Norm, 8)
     assert found.inputs == "rows of 384"
     for place, error in found.curve:
         assert error == pytest.approx(1 / place, rel=0.25)
+    (rows,) = Norm.fed
+    means = rows[rows.std(axis=1) < 10].mean(axis=1)
+    assert means.min() < -80
+    assert means.max() > 80
+    clipped = np.isin(rows, (-128, 127)).mean(axis=1)
+    assert clipped[rows.std(axis=1) < 10].max() < 0.02
+
+
+def test_softmax_is_fed_rows_that_have_room_below_their_maximum():
+    class Soft(Spy):
+        stands_for = "softmax"
+
+    distance("x", Soft, 8)
+    pairs, rows = Soft.fed
+    assert (pairs[:, 0] == 255).all()
+    assert pairs[:, 1].tolist() == list(range(255, -1, -1))
+    assert rows.shape == (study.ROWS, 197)
+    assert (rows.max(axis=1) == 255).all()
+    spread = rows.std(axis=1) * 12 / 255
+    assert spread.min() < 0.05
+    assert spread.max() > 3
+    assert (rows == 0).mean() < 0.1
 
 
 def test_progress_and_fewer_widths():
