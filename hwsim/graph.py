@@ -6,7 +6,7 @@ values of constants are what their specs say, so a Graph that exists is legal.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from hwsim.catalog import unknown
 from hwsim.errors import HwsimError, IllegalModel
+from hwsim.fields import check_fields
 from hwsim.op import Array, Op
 from hwsim.spec import BipolarSpec, TensorSpec
 
@@ -123,6 +124,7 @@ def build(
                     f"{node.name}: an operand must come before its use, got {operand!r}; reorder the nodes"
                 )
         try:
+            check_attributes(type(node.op), op_attributes(node.op))
             specs[node.name] = node.op.infer(tuple(specs[operand] for operand in node.inputs))
         except (HwsimError, ValueError, IndexError) as error:
             raise IllegalModel(f"{node.name}: {error}") from None
@@ -172,6 +174,12 @@ def op_name(op: Op) -> str:
 def op_attributes(op: Op) -> dict[str, Any]:
     """The operator's attributes by name."""
     return {key: getattr(op, key) for key in getattr(op, "__dataclass_fields__", {})}
+
+
+def check_attributes(kind: type[Op], values: Mapping[str, Any]) -> None:
+    """Raise ValueError where an attribute of an operator `kind` is not of its declared type: no float for an integer."""
+    if is_dataclass(kind):
+        check_fields(kind.__name__.lower(), kind, values, "lower it again")
 
 
 def _telling(op: Op) -> dict[str, Any]:

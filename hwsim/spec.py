@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwsim.fields import check_fields
+
 FLOAT_BITS = 32
 """Width at which a float value is counted and stored by the cost model; the simulator computes islands in float64."""
 
@@ -37,6 +39,7 @@ class QuantSpec:
     axis: int | None = None
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_bits("QuantSpec", self.bits, MAX_BITS)
         check_scale("QuantSpec", self.scale, self.axis)
         if len(self.zero_point) != len(self.scale):
@@ -44,7 +47,7 @@ class QuantSpec:
                 f"QuantSpec: as many zero points as scales are needed, got {len(self.zero_point)} for {len(self.scale)}"
             )
         for index, zero in enumerate(self.zero_point):
-            if not (self.qmin <= zero <= self.qmax and zero == int(zero)):
+            if not self.qmin <= zero <= self.qmax:
                 raise ValueError(f"QuantSpec: zero_point must be in {self.qmin}..{self.qmax}, got {zero} at {index}")
 
     @property
@@ -92,6 +95,7 @@ class BipolarSpec:
     qmax = 1
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_scale("BipolarSpec", self.scale, self.axis)
 
     @property
@@ -140,6 +144,7 @@ class ShiftSpec:
     qmin = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_bits("ShiftSpec", self.bits, MAX_SHIFT_BITS)
         check_scale("ShiftSpec", self.scale, self.axis)
         counts = len(self.significand), len(self.shift)
@@ -147,14 +152,9 @@ class ShiftSpec:
             raise ValueError(
                 f"ShiftSpec: {1 << self.bits} significands and shifts are needed, got {counts[0]} and {counts[1]}"
             )
-        if not isinstance(self.zero, int):
-            raise ValueError(f"ShiftSpec: zero must be an integer, got {self.zero}")
         for code, (significand, shift) in enumerate(zip(self.significand, self.shift, strict=True)):
-            if not (isinstance(significand, int) and isinstance(shift, int) and 0 <= shift <= 62):
-                raise ValueError(
-                    "ShiftSpec: significands must be integers and shifts 0..62, "
-                    f"got {significand} << {shift} at {code}; lower the bits"
-                )
+            if not 0 <= shift <= 62:
+                raise ValueError(f"ShiftSpec: shift must be 0..62, got {shift} at {code}; lower the bits")
             shifted = significand << shift
             if max(signed_bits(0, shifted), signed_bits(self.zero, shifted - self.zero)) > MAX_BITS:
                 raise ValueError(
@@ -222,6 +222,7 @@ class TensorSpec:
     batched: bool = True
 
     def __post_init__(self) -> None:
+        check_types(self)
         if any(size < 1 for size in self.shape) or (self.batched and not self.shape):
             raise ValueError(f"TensorSpec: sizes must be 1 or more, got {self.shape}")
         axis = None if self.quant is None else self.quant.axis
@@ -269,6 +270,13 @@ def describe(quant: IntegerSpec | None) -> str:
         return f"{head} per_channel(axis={quant.axis}, n={len(quant.scale)})"
     zero = f" zero_point={quant.zero_point[0]}" if quant.zero_point[0] else ""
     return f"{head} per_tensor scale={quant.scale[0]:.4g}{zero}"
+
+
+def check_types(spec: IntegerSpec | TensorSpec) -> None:
+    """Raise ValueError unless every field of `spec` is of its declared type."""
+    kind = type(spec)
+    values = {name: getattr(spec, name) for name in kind.__dataclass_fields__}
+    check_fields(kind.__name__, kind, values, "convert it")
 
 
 def check_bits(owner: str, bits: int, most: int, least: int = 1) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hwsim import catalog
 from hwsim.errors import BadFile, HwsimError, IllegalModel
-from hwsim.graph import Graph, Node, build, op_attributes, op_name
+from hwsim.graph import Graph, Node, build, check_attributes, op_attributes, op_name
 from hwsim.op import Op
 from hwsim.spec import BipolarSpec, IntegerSpec, QuantSpec, ShiftSpec, TensorSpec
 from hwsim.tensors import read_tensors, write_tensors
@@ -104,11 +104,13 @@ def _attributes_out(op: Op) -> dict[str, Any]:
     }
 
 
-def _op_in(name: str, attributes: Mapping[str, Any]) -> Op:
+def _op_in(name: str, entries: Mapping[str, Any]) -> Op:
     fields: dict[str, Any] = {}
-    for key, value in attributes.items():
+    for key, value in entries.items():
         fields[key] = (
             _format_in(value) if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
         )
-    op: Op = catalog.find("hwsim.ops", name, "operator")(**fields)
+    kind = catalog.find("hwsim.ops", name, "operator")
+    check_attributes(kind, fields)
+    op: Op = kind(**fields)
     return op

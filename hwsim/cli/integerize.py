@@ -8,6 +8,7 @@ import typer
 
 from hwsim import console
 from hwsim.cli._options import Json, ResidualBits
+from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
     from hwsim.graph import Graph
@@ -45,13 +46,18 @@ def integerize(
     from hwsim.record import Record
     from hwsim.simulator import as_codes
 
-    chosen = recipes.find(recipe).with_residual(residual_bits)
+    chosen = recipes.find(recipe).changed(residual_bits=residual_bits)
     if out:
         check_writable(out)
     mixed = store.load(graph)
     feeds = {mixed.inputs[0]: _images(mixed, calibration, data, images)}
     with console.progress("measuring ranges") as advance:
         ranges = measure(mixed, feeds, progress=advance)
+    seen = ranges[mixed.inputs[0]]
+    if seen.low == seen.high:
+        raise HwsimError(
+            f"{mixed.name}: calibration images must differ somewhere, got {seen.low:g} alone; give real ones"
+        )
     lowered = lower(mixed, chosen, ranges)
     with console.progress("measuring distances") as advance:
         verdicts = integer_report(lowered, as_codes(lowered, feeds), progress=advance)
@@ -79,16 +85,22 @@ def integerize(
             f"{kinds['exact']} exact ({inserted} of them inserted quantizers), "
             f"{kinds['own_definition']} of their own definition, {len(float_parts(lowered))} float parts"
         )
+        if not_shifts := lowered.meta["not_shifts"]:
+            console.say(f"no shifts, because their ratio of scales is no power of two: {', '.join(not_shifts)}")
         if out:
             console.say(f"wrote {out}")
     if json:
         summary = {"graph": lowered.name, "recipe": chosen.model_dump(), "kinds": dict(kinds), "inserted": inserted}
-        console.write_json(json, records, {**summary, "float_parts": list(float_parts(lowered))})
+        summary["not_shifts"] = lowered.meta["not_shifts"]
+        console.write_json(
+            json,
+            records,
+            {**summary, "float_parts": list(float_parts(lowered)), "not_shifts": list(lowered.meta["not_shifts"])},
+        )
 
 
 def _images(graph: "Graph", calibration: Path | None, data: Path | None, count: int) -> "Array":
     """Images to calibrate on: of a file, or of the training split of the workload that the graph is of."""
-    from hwsim.errors import HwsimError
     from hwsim.tensors import read_array
 
     if calibration:

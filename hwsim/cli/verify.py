@@ -112,7 +112,7 @@ def verify(
 
         calibration, _ = datasets.load(workload, "train", data, calibration_images or CALIBRATION_IMAGES)
         with console.progress("calibrate") as advance:
-            chosen = recipes.find(recipe or RECIPE).with_residual(residual_bits)
+            chosen = recipes.find(recipe or RECIPE).changed(residual_bits=residual_bits)
             subject = subject.lowered(chosen, calibration, threads, advance)
     with console.progress("verify") as advance:
         seen = evidence.gather(subject, batches, what_if=what_if, threads=threads, progress=advance)

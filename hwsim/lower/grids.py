@@ -57,6 +57,7 @@ class Grids:
             if axis is not None and isinstance(node.op, LAYOUT):
                 return moved_axis(node.op, self.domains.graph.specs[sources[0]].shape, axis)
             return axis
-        if isinstance(node.op, Dequantize) and isinstance(self.domains.maker[node.inputs[0]].op, Conv2d):
+        product = self.domains.maker.get(node.inputs[0])
+        if isinstance(node.op, Dequantize) and product is not None and isinstance(product.op, Conv2d):
             return 1
         return len(self.domains.graph.specs[name].shape) - 1

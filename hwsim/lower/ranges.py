@@ -8,7 +8,7 @@ import numpy as np
 
 from hwsim.graph import Graph, Node
 from hwsim.op import Array
-from hwsim.simulator import run_node, simulate
+from hwsim.simulator import check_feeds, run_node, simulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,6 @@ class Range:
         channels = tuple(max(pair) for pair in zip(self.channels, other.channels, strict=True))
         return Range(min(self.low, other.low), max(self.high, other.high), min(self.row_top, other.row_top), channels)
 
-    @property
-    def magnitude(self) -> float:
-        """The greatest absolute value."""
-        return max(abs(self.low), abs(self.high))
-
 
 Ranges = Mapping[str, Range]
 
@@ -42,7 +37,11 @@ def measure(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Ranges:
-    """The range of every float input and node of `graph` over the images of `feeds`; memory does not grow with them."""
+    """The range of every float input and node of `graph` over the images of `feeds`; memory does not grow with them.
+
+    Raises HwsimError where the feeds are none for this graph, or hold no image.
+    """
+    check_feeds(graph, feeds)
     seen: dict[str, Range] = {name: _range(np.asarray(value, np.float64)) for name, value in feeds.items()}
     lock = threading.Lock()
 

@@ -5,11 +5,12 @@ out keep their defaults; unknown keys, wrong types and unknown operators are ref
 """
 
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwsim import catalog
 from hwsim.errors import BadFile, UnknownName
@@ -50,11 +51,18 @@ class Recipe(BaseModel):
     rounding: Literal["half_even", "half_up", "double_round", "floor"] = "half_even"
     """How Requantize rounds (S4)."""
     headroom: Annotated[float, Field(ge=1.0, le=16.0, allow_inf_nan=False)] = 1.25
-    """Factor on calibrated ranges of the residual stream and the links, for images that were not seen."""
+    """Factor on calibrated ranges, for images that were not seen; quantizers of the model keep their own."""
 
-    def with_residual(self, bits: int | None) -> "Recipe":
-        """The same with a residual stream of `bits`; as it is where None."""
-        return self if bits is None else self.model_copy(update={"residual_bits": bits})
+    def changed(self, **values: Any) -> "Recipe":
+        """The same with other values, those that are None left as they are; raises BadFile where one is not allowed."""
+        given = {key: value for key, value in values.items() if value is not None}
+        return checked({**self.model_dump(), **given}, f"recipe {self.name}")
+
+    @model_validator(mode="after")
+    def _shifts_need_scales(self) -> "Recipe":
+        if self.multiplier_bits == 1 and not self.power_of_two_scales:
+            raise ValueError("multiplier_bits of 1 are shifts alone, which need power_of_two_scales")
+        return self
 
     def operator(self, family: str) -> type[Op]:
         """The operator that stands for the island `family` (softmax, gelu, layernorm); raises UnknownName."""
@@ -92,14 +100,21 @@ def parse(text: str, name: str, where: str = "") -> Recipe:
     """The recipe that the TOML `text` writes; `name` where it does not name itself."""
     where = where or f"recipe {name}"
     try:
-        recipe = Recipe(**{"name": name, **tomllib.loads(text)})
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadFile(f"{where}: must be TOML, got {error}; see `hwsim list recipes`") from None
-    except ValidationError as error:
-        raise BadFile(_line(where, error)) from None
+    recipe = checked({"name": name, **values}, where)
     for family in ("softmax", "gelu", "layernorm"):
         recipe.operator(family)
     return recipe
+
+
+def checked(values: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe of these keys; raises BadFile in one line where one is unknown or has a value that is not allowed."""
+    try:
+        return Recipe(**values)
+    except ValidationError as error:
+        raise BadFile(_line(where, error)) from None
 
 
 def _line(where: str, error: ValidationError) -> str:
@@ -108,6 +123,8 @@ def _line(where: str, error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         known = ", ".join(catalog.nearest(key, Recipe.model_fields))
         return f"{where}: unknown key, got {key!r}; known, nearest first: {known}"
+    if not key:
+        return f"{where}: {first['msg'].removeprefix('Value error, ')}; mend one of them"
     return f"{where}: {key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}; mend it"
 
 

@@ -18,8 +18,6 @@ from hwsim.simulator import run_node, simulate
 from hwsim.spec import describe
 
 KINDS = ("exact", "own_definition", "float_island", "illegal")
-INSERTED = ("scores", "gelu", "stream", "link", "quantizer")
-"""Last part of the names of quantizers that the lowering inserts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def _holds_float(value: Any) -> bool:
 
 def _verdict(graph: Graph, node: Node, distance: tuple[float, float, float] | None) -> Verdict:
     kind, detail = _kind(graph, node)
-    inserted = isinstance(node.op, Requantize) and node.name.rpartition(".")[2] in INSERTED
+    inserted = node.name in graph.meta.get("inserted", ())
     steps, most, rms = distance or (None, None, None)
     return Verdict(node.name, op_name(node.op), kind, detail, inserted, steps, most, rms)
 

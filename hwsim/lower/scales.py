@@ -16,9 +16,10 @@ from hwsim.spec import BipolarSpec, QuantSpec, ShiftSpec
 Grid = TypeVar("Grid", bound=QuantSpec | BipolarSpec | ShiftSpec)
 
 SOFTMAX_DEPTH = 12.0
-"""Scores this far below the maximum of their row need no codes of their own: exp(-12) is under half a step of 2**-16."""
+"""Scores this far below the maximum of their row need no codes of their own: exp(-12) is under half a step of 2**-16, the
+finest probability of the recipes."""
 GELU_DEPTH = 6.0
-"""GELU is 0 to 8 decimals below -6."""
+"""GELU(-6) is -6e-9, and nearer to 0 below."""
 PTF_MAX = 3
 """Largest exponent of the power-of-two factor (FQ-ViT's released code: factors 1, 2, 4, 8)."""
 FLOOR = 1e-6
@@ -32,7 +33,7 @@ def grid_of(domain: Domain, ranges: Iterable[Range], recipe: Recipe) -> QuantSpe
     seen = list(ranges)
     low, high = min(r.low for r in seen), max(r.high for r in seen)
     if domain.kind == "scores":
-        low = max(low, min(r.row_top for r in seen) - SOFTMAX_DEPTH)
+        low = min(reaching(r).low for r in seen)
         spread = (low * recipe.headroom, high * recipe.headroom)
         grid = snapped(_asymmetric(recipe.score_bits, *spread, least=recipe.least_score_step), recipe)
         return grid if recipe.power_of_two_scales else _refitted(grid, recipe.operator("softmax"))
@@ -45,6 +46,11 @@ def grid_of(domain: Domain, ranges: Iterable[Range], recipe: Recipe) -> QuantSpe
         channels = np.max([r.channels for r in seen], axis=0) * recipe.headroom
         return _with_factors(recipe.residual_bits, channels.tolist(), recipe)
     return snapped(_symmetric(recipe.residual_bits, magnitude), recipe)
+
+
+def reaching(seen: Range) -> Range:
+    """`seen`, of scores, without what is so far below the maximum of its row that a softmax gives it nothing."""
+    return replace(seen, low=max(seen.low, seen.row_top - SOFTMAX_DEPTH))
 
 
 def link_grid(seen: Range, recipe: Recipe) -> QuantSpec:
@@ -86,7 +92,7 @@ def _asymmetric(bits: int, low: float, high: float, least: float) -> QuantSpec:
 def _refitted(grid: QuantSpec, softmax: Any) -> QuantSpec:
     """`grid` at the scale, a little coarser, at which the constants of the softmax are exact."""
     scale = softmax.fitted_scale(grid.scale[0])
-    zero_point = round(grid.zero_point[0] * grid.scale[0] / scale)
+    zero_point = min(round(grid.zero_point[0] * grid.scale[0] / scale), grid.qmax)
     return QuantSpec(grid.bits, grid.signed, (scale,), (zero_point,))
 
 

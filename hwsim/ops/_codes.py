@@ -10,6 +10,9 @@ from hwsim.spec import IntegerSpec, QuantSpec, TensorSpec, along, describe
 WIDTH = 62
 """Most magnitude bits that a product or sum may need: int64 with a bit to spare."""
 
+SCALE_EXPONENT = 100
+"""Scales are 2^-100..2^100, so that no float overflows where attributes are made of them."""
+
 
 def need_codes(x: TensorSpec, what: str, axis: int | None = None) -> QuantSpec:
     """The grid of `x`; IllegalModel where it is not affine, or has channels along another axis than `axis`."""
@@ -18,6 +21,7 @@ def need_codes(x: TensorSpec, what: str, axis: int | None = None) -> QuantSpec:
     assert isinstance(quant, QuantSpec)
     legal, wanted = quant.axis in (None, axis), "of one scale" if axis is None else f"with channels along axis {axis}"
     need(legal, f"{what} takes codes {wanted}", x, "requantize its input to one scale")
+    _need_scale(quant, what)
     return quant
 
 
@@ -25,6 +29,14 @@ def need_one_scale(out: IntegerSpec, what: str) -> None:
     """Raise IllegalModel unless `out` is an affine grid of one scale."""
     legal = isinstance(out, QuantSpec) and out.axis is None
     need(legal, f"{what} gives codes of an affine grid of one scale", describe(out), "requantize behind it")
+    assert isinstance(out, QuantSpec)
+    _need_scale(out, what)
+
+
+def _need_scale(quant: QuantSpec, what: str) -> None:
+    for scale in (min(quant.scale), max(quant.scale)):
+        usual = 2.0**-SCALE_EXPONENT <= scale <= 2.0**SCALE_EXPONENT
+        need(usual, f"{what} needs scales of 2**-{SCALE_EXPONENT}..2**{SCALE_EXPONENT}", scale, "calibrate it again")
 
 
 def need_width(largest: int, what: str, most: int = WIDTH) -> None:

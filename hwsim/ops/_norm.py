@@ -69,13 +69,22 @@ def fixed_point(
     need_one_scale(out, what)
     finite = bool(np.isfinite(weight).all() and np.isfinite(bias).all())
     need(finite, f"{what} takes finite weights and biases", "NaN or infinity", "check the checkpoint")
-    gains, offsets = weight.astype(np.float64) * step / out.scale[0], bias.astype(np.float64) / out.scale[0]
+    with np.errstate(over="ignore"):
+        gains, offsets = weight.astype(np.float64) * step / out.scale[0], bias.astype(np.float64) / out.scale[0]
+    finite = bool(np.isfinite(gains).all() and np.isfinite(offsets).all())
+    need(finite, f"{what}'s gains and offsets must be finite", "infinity", "use a coarser output scale")
     widths = (math.frexp(float(np.abs(values).max()))[1] for values in (gains, offsets))
     room = min(bits - 1 - width for bits, width in zip((GAIN_BITS, OFFSET_BITS), widths, strict=True))
     need(room >= 0, f"{what}'s gains and offsets need a shift of 0 or more", room, "use a coarser output scale")
     shift = min(room, WIDTH)
     gain, offset = (tuple(round(math.ldexp(v, shift)) for v in values.tolist()) for values in (gains, offsets))
     return gain, offset, shift
+
+
+def epsilon_steps(epsilon: float, times: int, step: float, what: str) -> int:
+    """`times` epsilon in units of step^2, to the nearest."""
+    need(0 <= epsilon <= 1, f"{what} takes an epsilon of 0..1", epsilon, "check the layer")
+    return round(times * epsilon / step**2)
 
 
 def roots(squares: Array) -> Array:

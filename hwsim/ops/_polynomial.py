@@ -12,7 +12,7 @@ import numpy as np
 
 from hwsim.kernels.integer_softmax import polynomial_exp
 from hwsim.op import Action, Array, need
-from hwsim.ops._scores import SUM_BITS, differences, most_fraction_bits, need_scores, need_sum
+from hwsim.ops._scores import SUM_BITS, differences, fitted_scale, most_fraction_bits, need_scores, need_sum
 from hwsim.spec import TensorSpec
 
 A, B, LN2 = 0.35815147, 0.96963238, 0.6931  # I-BERT, as in the released code
@@ -29,8 +29,8 @@ def polynomial(scale: float) -> Constants:
 
 
 def fitted_polynomial_scale(scale: float) -> float:
-    """The least scale from `scale` on that divides ln 2: rounding ln 2 / S up costs up to 0.14 of a probability."""
-    return LN2 / max(1, math.floor(LN2 / scale))
+    """The least scale from `scale` on whose ln2 is exact: rounding ln 2 / S up costs up to 0.14 of a probability."""
+    return fitted_scale(scale, LN2)
 
 
 def check_polynomial(name: str, ln2: int, b: int, c: int) -> None:

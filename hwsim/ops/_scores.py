@@ -4,6 +4,7 @@ Only the difference of a score to its row's maximum matters, so a zero point doe
 positive and needs one bit more than the scores.
 """
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -21,6 +22,11 @@ HALVINGS = 31
 SMALLEST_SCALE = 2.0**-30
 
 
+def fitted_scale(scale: float, whole: float) -> float:
+    """The least scale from `scale` on that divides `whole`; one above `whole` is left as it is."""
+    return whole / math.floor(whole / scale) if scale < whole else scale
+
+
 def need_scores(scores: TensorSpec, what: str, largest_scale: float) -> float:
     """The one scale of integer `scores`; IllegalModel where they have none, or one above `largest_scale`."""
     quant = scores.quant
@@ -32,7 +38,7 @@ def need_scores(scores: TensorSpec, what: str, largest_scale: float) -> float:
         scale <= largest_scale,
         f"{what} needs a score scale of {largest_scale} or less",
         scale,
-        "give the scores more bits",
+        "give the scores more bits (score_bits)",
     )
     need(scale >= SMALLEST_SCALE, f"{what} needs a score scale of 2**-30 or more", scale, "calibrate the scores")
     return scale
@@ -42,7 +48,7 @@ def need_sum(length: int, largest: int, sum_bits: int) -> None:
     """Raise IllegalModel unless `length` weights of up to `largest` add up within a signed integer of `sum_bits`."""
     bits = row_bits(length, largest)
     rule = f"a row of {length} scores needs a sum of {bits} bits"
-    need(bits <= sum_bits, rule, sum_bits, "raise sum_bits, lower the weights' bits, or make the scores coarser")
+    need(bits <= sum_bits, rule, sum_bits, "make the scores coarser (least_score_step)")
 
 
 def row_bits(length: int, largest: int) -> int:

@@ -39,7 +39,6 @@ from hwsim.ops._scores import (
     need_sum,
     normalise_count,
     probabilities,
-    row_bits,
     row_count,
 )
 from hwsim.spec import QuantSpec, TensorSpec
@@ -73,19 +72,12 @@ class IBertSoftmax(Op):
         op.infer((scores,))
         return op
 
-    @staticmethod
-    def fitted_scale(scale: float) -> float:
-        """The least scale from `scale` on whose ln2 is exact (S12b)."""
-        return fitted_polynomial_scale(scale)
+    fitted_scale = staticmethod(fitted_polynomial_scale)
 
     @property
     def largest(self) -> int:
         """The weight of a row's maximum, the largest there is."""
         return self.c << self.fraction_bits
-
-    def proven_bits(self, scores: TensorSpec) -> int:
-        """Width of the row's sum, signed, in the worst case."""
-        return row_bits(scores.shape[-1], self.largest)
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The shape of the scores; unsigned codes of `bits`, a full range of probabilities."""

@@ -65,6 +65,7 @@ class IGelu(Op):
         """The operator for codes of `x`, with the smallest shift that lets the product fit `bits`; `out` is not asked."""
         scale = need_codes(x, "igelu").scale[0]
         fraction = max(0, B_BITS - math.frexp(B * math.sqrt(2) / scale)[1])
+        need_width(max(map(abs, bounds(x))) << fraction, "igelu's refined input")
         b, c = _constants(scale, fraction)
         need_width(2 * c, "igelu's erf")
         erf_shift = max(0, (2 * c).bit_length() - WEIGHT_BITS)

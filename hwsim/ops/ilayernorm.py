@@ -26,7 +26,17 @@ import numpy as np
 from hwsim.kernels.integer_norm import centre
 from hwsim.op import Action, Array, Op, Specs, bounds
 from hwsim.ops._codes import WIDTH, centred_wide, need_codes, need_width
-from hwsim.ops._norm import N_BITS, affine_codes, affine_count, check_norm, fixed_point, float_norm, norm_spec, roots
+from hwsim.ops._norm import (
+    N_BITS,
+    affine_codes,
+    affine_count,
+    check_norm,
+    epsilon_steps,
+    fixed_point,
+    float_norm,
+    norm_spec,
+    roots,
+)
 from hwsim.spec import QuantSpec, TensorSpec
 
 RESOLUTION_BITS = 16
@@ -65,7 +75,7 @@ class ILayerNorm(Op):
         scale, channels = need_codes(x, "ilayernorm").scale[0], x.shape[-1]
         fraction = max(0, RESOLUTION_BITS - x.bits)
         gain, offset, shift = fixed_point(weight, bias, math.sqrt(channels) * 2.0**-N_BITS, out, "ilayernorm")
-        steps = round(channels * epsilon / math.ldexp(scale, -fraction) ** 2)
+        steps = epsilon_steps(epsilon, channels, math.ldexp(scale, -fraction), "ilayernorm")
         root_bits = math.isqrt(_largest(x, fraction) + steps).bit_length()
         reciprocal_bits = min(max(31, root_bits + LEAST_RECIPROCAL_BITS), WIDTH)
         return cls(out, gain, offset, shift, steps, fraction, reciprocal_bits)

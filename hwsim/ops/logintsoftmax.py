@@ -21,7 +21,7 @@ import numpy as np
 
 from hwsim.grids.log2 import log2
 from hwsim.kernels.integer_softmax import log_codes
-from hwsim.op import Action, Array, Op, Specs
+from hwsim.op import Action, Array, Op, Specs, need
 from hwsim.ops._polynomial import (
     check_polynomial,
     fitted_polynomial_scale,
@@ -32,6 +32,9 @@ from hwsim.ops._polynomial import (
 )
 from hwsim.ops._scores import HALVINGS, SUM_BITS, check_shifts, float_softmax, need_sum, row_bits, row_count
 from hwsim.spec import TensorSpec
+
+MOST_BITS = 5
+"""Widest codes, of which the last is 0: the largest power of two that a 32-bit integer holds is 2^30."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +63,17 @@ class LogIntSoftmax(Op):
     @classmethod
     def lower(cls, scores: TensorSpec, bits: int = 4) -> Self:
         """The operator for these scores, with as many fraction bits as the row's sum leaves."""
+        need(1 <= bits <= MOST_BITS, f"log2 codes have 1..{MOST_BITS} bits", bits, f"give softmax_bits 1..{MOST_BITS}")
         op = cls(*lowered_polynomial(scores), bits)
         op.infer((scores,))
         return op
 
-    @staticmethod
-    def fitted_scale(scale: float) -> float:
-        """The least scale from `scale` on whose ln2 is exact (S12b)."""
-        return fitted_polynomial_scale(scale)
+    fitted_scale = staticmethod(fitted_polynomial_scale)
 
     @property
     def largest(self) -> int:
         """The weight of a row's maximum, the largest there is."""
         return self.c << self.fraction_bits
-
-    def proven_bits(self, scores: TensorSpec) -> int:
-        """Width of the row's sum, signed, in the worst case."""
-        return row_bits(scores.shape[-1], self.largest)
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The shape of the scores; log2 codes of `bits`."""
@@ -98,7 +95,7 @@ class LogIntSoftmax(Op):
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """Per element: maximum, subtraction, the exponential, sum, division, and a shift for the leading one."""
         (scores,) = inputs
-        total, weight = self.proven_bits(scores), self.largest.bit_length()
+        total, weight = row_bits(scores.shape[-1], self.largest), self.largest.bit_length()
         counted = row_count(scores, self.largest) + polynomial_count(scores, (self.ln2, self.b, self.c), self.largest)
         counted[Action("div", total, weight)] += scores.elements
         counted[Action("shift", total, total)] += scores.elements

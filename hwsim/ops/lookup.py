@@ -77,6 +77,6 @@ class Lookup(Op):
 
 def _table_grid(x: TensorSpec) -> QuantSpec:
     quant = need_codes(x, "a table")
-    narrow = quant.bits <= TABLE_BITS
-    need(narrow, f"a table takes codes of at most {TABLE_BITS} bits", x, "requantize its input, or choose igelu")
+    remedy = f"give gelu_bits {TABLE_BITS} or fewer, or choose igelu"
+    need(quant.bits <= TABLE_BITS, f"a table takes codes of at most {TABLE_BITS} bits", x, remedy)
     return quant

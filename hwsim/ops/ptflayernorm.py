@@ -28,7 +28,16 @@ import numpy as np
 from hwsim.kernels.integer_norm import mantissa, spread
 from hwsim.op import Action, Array, Op, Specs, need
 from hwsim.ops._codes import centred_wide, need_codes, need_width
-from hwsim.ops._norm import affine_codes, affine_count, check_norm, fixed_point, float_norm, norm_spec, roots
+from hwsim.ops._norm import (
+    affine_codes,
+    affine_count,
+    check_norm,
+    epsilon_steps,
+    fixed_point,
+    float_norm,
+    norm_spec,
+    roots,
+)
 from hwsim.spec import QuantSpec, TensorSpec, describe
 
 FRACTION_BITS = 22
@@ -68,12 +77,15 @@ class PtfLayerNorm(Op):
         quant, channels = need_codes(x, "ptflayernorm", len(x.shape) - 1), x.shape[-1]
         powers = _powers(quant, channels)
         common = max(0, RESOLUTION_BITS - _span(quant, powers).bit_length())
-        while common > -31 and channels * _span(quant, (power + common for power in powers)) >= 1 << SUM_BITS:
+        while True:  # the finest common scale whose sum of squares fits
+            alpha = tuple(power + common for power in powers)
+            span, step = channels * _span(quant, alpha), math.ldexp(min(quant.scale), -common)
+            steps = epsilon_steps(epsilon, channels * channels, step, "ptflayernorm")
+            if common == -31 or span * span + steps < 1 << 2 * SUM_BITS:
+                break
             common -= 1
         gain, offset, shift = fixed_point(weight, bias, 2.0**-FRACTION_BITS, out, "ptflayernorm")
-        step = math.ldexp(min(quant.scale), -common)
-        alpha = tuple(power + common for power in powers)
-        return cls(out, alpha, gain, offset, shift, round(channels * channels * epsilon / step**2))
+        return cls(out, alpha, gain, offset, shift, steps)
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The shape of x with the meaning of `spec`; every width is proven here."""
@@ -138,7 +150,9 @@ def _powers(quant: QuantSpec, channels: int) -> tuple[int, ...]:
     apart = len({fraction for fraction, _ in parts}) == 1
     need(apart, "ptflayernorm takes scales that are powers of two apart", describe(quant), "round them to such")
     least = min(exponent for _, exponent in parts)
-    return tuple(exponent - least for _, exponent in parts) * (channels // len(parts))
+    powers = tuple(exponent - least for _, exponent in parts)
+    need(max(powers) <= 31, "ptflayernorm takes scales up to 2**31 apart", f"2**{max(powers)}", "calibrate them again")
+    return powers * (channels // len(parts))
 
 
 def _span(quant: QuantSpec, alpha: Iterable[int]) -> int:

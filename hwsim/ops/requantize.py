@@ -150,10 +150,11 @@ class Requantize(Op):
         return codes.reshape(x.shape)
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
-        """One requantize (multiply, shift, clamp) per element, and one add where there are offsets."""
+        """One requantize (multiply, shift, clamp) per element, and one add of the product's width where there are offsets."""
         counted = Counter({Action("requantize", inputs[0].bits, out.bits): out.elements})
         if self.offset:
-            counted[Action("add", inputs[0].bits, inputs[0].bits)] += out.elements
+            product = inputs[0].bits + max(self.multiplier).bit_length()
+            counted[Action("add", product, product)] += out.elements
         return counted
 
 

@@ -70,7 +70,7 @@ class ShiftGelu(Op):
         fraction = max(0, UNIT_BITS - math.frexp(1 / SLOPE / scale)[1])
         unit = _unit(scale, fraction)
         most = WIDTH - unit.bit_length() - (SIGMOID_BITS - 1)
-        need(most >= HALVINGS, "shiftgelu takes a scale of 2e-10 or more", scale, "lower the bits of its input")
+        need(most >= HALVINGS, "shiftgelu takes a scale of 2e-10 or more", scale, "give fewer gelu_bits")
         low, high = (end * scale for end in bounds(x))
         halvings = min(most, max(HALVINGS, math.ceil((max(high, 0) - min(low, 0)) * SLOPE * LOG2_E)))
         largest = max(map(abs, bounds(x))) * ((1 << (SIGMOID_BITS - 1)) - 1)

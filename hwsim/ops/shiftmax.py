@@ -33,13 +33,13 @@ from hwsim.ops._scores import (
     check_shifts,
     check_widths,
     differences,
+    fitted_scale,
     float_softmax,
     most_fraction_bits,
     need_scores,
     need_sum,
     normalise_count,
     probabilities,
-    row_bits,
     row_count,
 )
 from hwsim.spec import QuantSpec, TensorSpec
@@ -85,16 +85,12 @@ class Shiftmax(Op):
     @staticmethod
     def fitted_scale(scale: float) -> float:
         """The least scale from `scale` on whose unit is exact, 1 / k: rounding 1 / S up costs up to 0.12 of a probability."""
-        return 1.0 / max(1, math.floor(1.0 / scale))
+        return fitted_scale(scale, 1.0)
 
     @property
     def largest(self) -> int:
         """The weight of a row's maximum, the largest there is."""
         return self.unit << self.fraction_bits
-
-    def proven_bits(self, scores: TensorSpec) -> int:
-        """Width of the row's sum, signed, in the worst case."""
-        return row_bits(scores.shape[-1], self.largest)
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The shape of the scores; unsigned codes of `bits`, a full range of probabilities."""

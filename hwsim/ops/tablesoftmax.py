@@ -77,10 +77,6 @@ class TableSoftmax(Op):
         op.infer((scores,))
         return op
 
-    def proven_bits(self, scores: TensorSpec) -> int:
-        """Width of the row's sum, signed, in the worst case."""
-        return row_bits(scores.shape[-1], self.table[0])
-
     @staticmethod
     def fitted_scale(scale: float) -> float:
         """Any scale fits a table."""
@@ -119,5 +115,5 @@ class TableSoftmax(Op):
 def _need_few_bits(scores: TensorSpec) -> float:
     scale = need_scores(scores, "tablesoftmax", LARGEST_SCALE)
     few = scores.bits <= SCORE_BITS
-    need(few, f"a table has scores of at most {SCORE_BITS} bits", scores.bits, "requantize them to fewer")
+    need(few, f"a table has scores of at most {SCORE_BITS} bits", scores.bits, f"give score_bits {SCORE_BITS} or fewer")
     return scale

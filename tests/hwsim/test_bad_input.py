@@ -127,7 +127,7 @@ GRAPHS = {
     "NaN scale": (grid("fc.weight", "scale", [math.nan, 1.0, 1.0, 1.0]), "fc.weight: " + SCALE.format("nan", 0)),
     "subnormal scale": (grid("fc.weight", "scale", [SUBNORMAL] * 4), "fc.weight: " + SCALE.format(SUBNORMAL, 0)),
     "infinite scale": (grid("fc.input", "scale", [math.inf]), "fc.input: " + SCALE.format("inf", 0)),
-    "zero scale of a quantizer": (grid("fc.input", "scale", [0]), "fc.input: " + SCALE.format(0, 0)),
+    "zero scale of a quantizer": (grid("fc.input", "scale", [0.0]), "fc.input: " + SCALE.format(0.0, 0)),
     "negative scale of a quantizer": (grid("fc.input", "scale", [-0.25]), "fc.input: " + SCALE.format(-0.25, 0)),
     "NaN scale of a quantizer": (grid("fc.input", "scale", [math.nan]), "fc.input: " + SCALE.format("nan", 0)),
     "subnormal scale of a quantizer": (grid("fc.input", "scale", [1e-310]), "fc.input: " + SCALE.format(1e-310, 0)),
@@ -151,7 +151,7 @@ GRAPHS = {
     ),
     "fractional zero point": (
         grid("fc.input", "zero_point", [7.5]),
-        "fc.input: QuantSpec: zero_point must be in 0..15, got 7.5 at 0",
+        "fc.input: QuantSpec: zero_point must be integers, got 7.5 at 0; convert it",
     ),
     "no bits": (grid("fc.input", "bits", 0), "fc.input: QuantSpec: bits must be 1..32, got 0"),
     "code above its grid": (

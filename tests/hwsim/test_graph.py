@@ -123,6 +123,14 @@ def test_node_and_specs(mlp):
             lambda: chain(Node("a", Linear(), ("x", "w")), constants={"w": constant(2, 4)}),
             "a: inputs must have 4 features, got (B, 3) float; check the layer",
         ),
+        (
+            lambda: chain(Node("a", Slice(1, 0, np.int64(2)), ("x",))),
+            "a: slice: stop must be an integer, got np.int64(2); lower it again",
+        ),
+        (
+            lambda: chain(Node("a", Slice(1, 0, 2, drop=0), ("x",))),
+            "a: slice: drop must be a bool, got 0; lower it again",
+        ),
     ],
 )
 def test_wiring_errors_name_the_node(wrong, text):

@@ -222,7 +222,7 @@ def test_feeds_and_constants_are_left_alone(mlp, images):
 class Watch(Op):
     """Copies; notes how many of the copies made before are alive."""
 
-    seen: list
+    seen: tuple[list, ...]
 
     def infer(self, inputs):
         return inputs[0]

@@ -98,19 +98,19 @@ def test_codes_that_are_not_uniform_move_with_their_axis():
         ({"bits": 3}, "ShiftSpec: 8 significands and shifts are needed, got 4 and 4"),
         (
             {"shift": (0, 0, -1, 0)},
-            "ShiftSpec: significands must be integers and shifts 0..62, got 4 << -1 at 2; lower the bits",
+            "ShiftSpec: shift must be 0..62, got -1 at 2; lower the bits",
         ),
         (
             {"shift": (63, 0, 0, 0)},
-            "ShiftSpec: significands must be integers and shifts 0..62, got 1 << 63 at 0; lower the bits",
+            "ShiftSpec: shift must be 0..62, got 63 at 0; lower the bits",
         ),
         (
             {"significand": (1.0, 2, 4, 8)},
-            "ShiftSpec: significands must be integers and shifts 0..62, got 1.0 << 0 at 0; lower the bits",
+            "ShiftSpec: significand must be integers, got 1.0 at 0; convert it",
         ),
         ({"shift": (31, 0, 0, 0)}, "ShiftSpec: values must fit 32 bits, got (1 << 31) - 0 at 0; lower the bits"),
         ({"zero": 1 << 31}, "ShiftSpec: values must fit 32 bits, got (1 << 0) - 2147483648 at 0; lower the bits"),
-        ({"zero": 0.5}, "ShiftSpec: zero must be an integer, got 0.5"),
+        ({"zero": 0.5}, "ShiftSpec: zero must be an integer, got 0.5; convert it"),
         ({"significand": (3, 3, 3, 3)}, "ShiftSpec: two distinct values are needed, got 3 for all codes"),
         ({"boundaries": (1.5, 3.0)}, "ShiftSpec: 4 values have 3 boundaries, got 2"),
         ({"significand": (1, 2, 4, 4)}, "ShiftSpec: 3 values have 2 boundaries, got 3"),
@@ -150,7 +150,16 @@ def test_values_of_32_bits_are_the_widest():
         ({"zero_point": (0, 0)}, "QuantSpec: as many zero points as scales are needed, got 2 for 1"),
         ({"zero_point": (8,)}, "QuantSpec: zero_point must be in -8..7, got 8 at 0"),
         ({"zero_point": (-9,)}, "QuantSpec: zero_point must be in -8..7, got -9 at 0"),
-        ({"zero_point": (0.5,)}, "QuantSpec: zero_point must be in -8..7, got 0.5 at 0"),
+        ({"zero_point": (0.5,)}, "QuantSpec: zero_point must be integers, got 0.5 at 0; convert it"),
+        ({"zero_point": (False,)}, "QuantSpec: zero_point must be integers, got False at 0; convert it"),
+        ({"zero_point": 0}, "QuantSpec: zero_point must be a tuple of integers, got 0; convert it"),
+        ({"bits": "4"}, "QuantSpec: bits must be an integer, got '4'; convert it"),
+        ({"bits": np.int64(4)}, "QuantSpec: bits must be an integer, got np.int64(4); convert it"),
+        ({"bits": True}, "QuantSpec: bits must be an integer, got True; convert it"),
+        ({"signed": 1}, "QuantSpec: signed must be a bool, got 1; convert it"),
+        ({"scale": ("1",)}, "QuantSpec: scale must be floats, got '1' at 0; convert it"),
+        ({"scale": (1,)}, "QuantSpec: scale must be floats, got 1 at 0; convert it"),
+        ({"axis": 1.0}, "QuantSpec: axis must be an integer or None, got 1.0; convert it"),
     ],
 )
 def test_illegal_grids(fields, text):
@@ -162,6 +171,8 @@ def test_illegal_grids(fields, text):
 def test_illegal_bipolar():
     with pytest.raises(ValueError, match=r"^BipolarSpec: scale must be positive, normal and finite, got 0.0 at 0"):
         BipolarSpec((0.0,))
+    with pytest.raises(ValueError, match=r"^BipolarSpec: scale must be a tuple of floats, got \[1.0\]; convert it$"):
+        BipolarSpec([1.0])
 
 
 @pytest.mark.parametrize(
@@ -169,6 +180,8 @@ def test_illegal_bipolar():
     [
         ((1, 0), None, True, "TensorSpec: sizes must be 1 or more, got (1, 0)"),
         ((), None, True, "TensorSpec: sizes must be 1 or more, got ()"),
+        ((1, 2.0), None, True, "TensorSpec: shape must be integers, got 2.0 at 1; convert it"),
+        ((1, 2), None, 1, "TensorSpec: batched must be a bool, got 1; convert it"),
         ((1, 2), (2, 0), True, "TensorSpec: no channel axis 0 in shape (1, 2)"),
         ((1, 2), (2, 2), True, "TensorSpec: no channel axis 2 in shape (1, 2)"),
         ((1, 2), (2, -1), True, "TensorSpec: no channel axis -1 in shape (1, 2)"),

@@ -261,12 +261,48 @@ OUTSIDE = np.full((7, 5), 8, np.int8)
             lambda content, arrays: arrays.update({"fc1.bias": np.zeros(7, np.int64)}),
             "{}: fc1.bias: a float constant must be finite, got NaN, infinity or int64; export it again",
         ),
+        (
+            _set("nodes", 0, "attributes", "epsilon", "x"),
+            "{}: norm: layernorm: epsilon must be a float, got 'x'; lower it again",
+        ),
+        (
+            _set("nodes", 1, "attributes", "spec", "bits", 3.5),
+            "{}: fc1.x: QuantSpec: bits must be an integer, got 3.5; convert it",
+        ),
+        (
+            _set("nodes", 1, "attributes", "spec", None),
+            "{}: fc1.x: quantize: spec must be a QuantSpec or a BipolarSpec or a ShiftSpec, got None; lower it again",
+        ),
+        (_set("inputs", "x", "shape", "13"), "{}: x: TensorSpec: shape must be integers, got '1' at 0; convert it"),
         (lambda content, arrays: content.clear(), "{}: the graph cannot be read, got KeyError('constants'); trace the"),
     ],
 )
 def test_tampered_files(saved, change, text):
     tampered(saved, change)
     refused(saved, text.format(saved), str.startswith)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("multiplier", [3.7], "multiplier must be integers, got 3.7 at 0"),
+        ("multiplier", [True], "multiplier must be integers, got True at 0"),
+        ("shift", [31.5], "shift must be integers, got 31.5 at 0"),
+        ("shift", ["x"], "shift must be integers, got 'x' at 0"),
+        ("shift", 5, "shift must be a tuple of integers, got 5"),
+        ("offset", [0.5], "offset must be integers, got 0.5 at 0"),
+        ("offset", [float("nan")], "offset must be integers, got nan at 0"),
+        ("axis", 1.0, "axis must be an integer or None, got 1.0"),
+        ("rounding", 1, "rounding must be a text, got 1"),
+    ],
+)
+def test_no_attribute_is_of_another_type(tmp_path, key, value, text):
+    x = TensorSpec((1, 2), QuantSpec(8, True, (1.0,)))
+    path = tmp_path / "r"
+    save(build("r", {"x": x}, {}, [Node("fc1", Requantize(x.quant, (3,), (4,), offset=(1,)), ("x",))], ["fc1"]), path)
+    load(path)
+    tampered(path, _set("nodes", 0, "attributes", key, value))
+    refused(path, f"{path}: fc1: requantize: {text}; lower it again")
 
 
 def test_a_file_without_a_graph(tmp_path):

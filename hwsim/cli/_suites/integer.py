@@ -104,7 +104,7 @@ def _recipe(digits: Ready, recipe: str) -> list[Record]:
 
 
 def _residual(digits: Ready, recipe: str, bits: int) -> list[Record]:
-    chosen = recipes.find(recipe).model_copy(update={"residual_bits": bits})
+    chosen = recipes.find(recipe).changed(residual_bits=bits)
     found = digits.judge(integerize(digits.mixed, chosen, digits.ranges))
     return digits.point("residual_width", found, "integer", recipe=recipe, residual_bits=bits)
 

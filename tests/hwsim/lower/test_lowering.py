@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import hwsim
-from hwsim.errors import IllegalModel
+from hwsim.errors import HwsimError, IllegalModel
 from hwsim.graph import Node, build
 from hwsim.lower import integerize, recipe
 from hwsim.lower.domains import Domains
@@ -14,6 +14,7 @@ from hwsim.lower.report import float_parts, integer_report
 from hwsim.ops.add import Add
 from hwsim.ops.dequantize import Dequantize
 from hwsim.ops.gelu import Gelu
+from hwsim.ops.layernorm import LayerNorm
 from hwsim.ops.linear import Linear
 from hwsim.ops.matmul import MatMul
 from hwsim.ops.mean import Mean
@@ -21,16 +22,18 @@ from hwsim.ops.mul import Mul
 from hwsim.ops.quantize import Quantize
 from hwsim.ops.requantize import Requantize
 from hwsim.ops.reshape import Reshape
+from hwsim.ops.softmax import Softmax
 from hwsim.simulator import as_codes, simulate
 from hwsim.spec import BipolarSpec, QuantSpec, TensorSpec
 
 X = TensorSpec((1, 3, 4))
 BYTES = QuantSpec(8, False, (0.02,), (100,))
+THIRDS = QuantSpec(8, False, (3 / 255,))
 WEIGHT = QuantSpec(8, True, (0.01, 0.02, 0.005, 0.01), (0,) * 4, 0)
 
 
 def lowered(graph, name, feeds, **changes):
-    chosen = recipe.find(name).model_copy(update=changes) if isinstance(name, str) else name
+    chosen = recipe.find(name).changed(**changes) if isinstance(name, str) else name
     return integerize(graph, chosen, measure(graph, feeds))
 
 
@@ -219,8 +222,12 @@ def test_a_float_product_is_illegal_and_reported_so(feeds):
         (
             [Node("s", Mul(), ("y", "k"))],
             {"k": [-2.0]},
-            "s: a scaling is by a positive number, or by one per channel of the last axis, got -2 in shape (1,); fold it "
-            "into the weights before it",
+            "s: a scaling is by positive numbers, got -2; fold its sign into the weights before it",
+        ),
+        (
+            [Node("s", Mul(), ("y", "k"))],
+            {"k": [[1.0, 2.0, 3.0, 4.0], [1.0] * 4, [1.0] * 4]},
+            "s: a scaling is by one number, or by one per channel, got shape (3, 4); fold it into the weights",
         ),
         (
             [Node("s", Mul(), ("y", "y"))],
@@ -263,3 +270,145 @@ def test_the_largest_logit_has_the_largest_code(feeds):
     wanted = reals(mixed, feeds).argmax(axis=-1)
     assert (codes["head"].argmax(axis=-1) != wanted).any()
     np.testing.assert_array_equal(codes[graph.outputs[0]].argmax(axis=-1), wanted)
+
+
+TWO = QuantSpec(2, True, (0.3,))
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes", "constants", "rtol"),
+    [
+        (
+            "a scaled softmax",
+            [Node("s", Softmax(), ("x",)), Node("m", Mul(), ("s", "three")), Node("q", Quantize(THIRDS), ("m",))],
+            {"three": [3.0]},
+            0.02,
+        ),
+        (
+            "codes of -1 and 1 on another grid",
+            [
+                Node("a", Quantize(BipolarSpec((0.5,))), ("x",)),
+                Node("b", Dequantize(), ("a",)),
+                Node("q", Quantize(TWO), ("b",)),
+            ],
+            {},
+            1e-9,
+        ),
+        (
+            "a scaling along an axis in the middle, then a bias",
+            [
+                Node("m", Mul(), ("x", "gains")),
+                Node("n", Add(), ("m", "shifts")),
+                Node("q", Quantize(QuantSpec(8, True, (0.05,))), ("n",)),
+            ],
+            {"gains": [[0.5], [2.0], [0.1]], "shifts": [[1.0], [-1.0], [0.0]]},
+            0.02,
+        ),
+    ],
+)
+def test_what_waits_on_a_wire_is_not_lost(feeds, name, nodes, constants, rtol):
+    weight = (np.arange(-8, 8).reshape(4, 4).astype(np.int8), TensorSpec((4, 4), WEIGHT, batched=False))
+    floats = {key: (np.asarray(v), TensorSpec(np.shape(v), None, batched=False)) for key, v in constants.items()}
+    tail = [Node("acc", Linear(), ("q", "w")), Node("y", Dequantize(), ("acc",))]
+    mixed = build(name, {"x": X}, {"w": weight, **floats}, [*nodes, *tail], ["y"])
+    wanted = reals(mixed, feeds)
+    apart = np.abs(reals(lowered(mixed, "lut", feeds), feeds) - wanted)
+    assert apart.mean() <= rtol * np.abs(wanted).max() + 2e-4
+
+
+def test_log_codes_may_not_wait_for_a_scaling(feeds):
+    nodes = [Node("s", Softmax(), ("x",)), Node("m", Mul(), ("s", "three")), Node("q", Quantize(THIRDS), ("m",))]
+    constants = {"three": (np.array([3.0]), TensorSpec((1,), None, batched=False))}
+    mixed = build("g", {"x": X}, constants, nodes, ["q"])
+    with pytest.raises(
+        IllegalModel, match=r"^q: codes of .* have no one scale to multiply; quantize right behind their"
+    ):
+        lowered(mixed, "fqvit", feeds)
+
+
+@pytest.mark.parametrize("masked", [-100.0, -1e9])
+def test_a_mask_stays_a_mask(feeds, masked):
+    """Steps so small that it is no 31-bit number of them: the sum moves to a grid, and the masked weigh nothing."""
+    small = QuantSpec(8, True, (2e-9,))
+    weight = (np.arange(-8, 8).reshape(4, 4).astype(np.int8), TensorSpec((4, 4), small, batched=False))
+    mask = np.where(np.eye(3, 4) > 0, masked, 0.0)[None]
+    constants = {"w": weight, "mask": (mask, TensorSpec(mask.shape, None, batched=False))}
+    nodes = [
+        Node("q", Quantize(QuantSpec(8, True, (0.02,))), ("x",)),
+        Node("acc", Linear(), ("q", "w")),
+        Node("y", Dequantize(), ("acc",)),
+        Node("m", Add(), ("y", "mask")),
+        Node("p", Softmax(), ("m",)),
+    ]
+    mixed = build("g", {"x": X}, constants, nodes, ["p"])
+    np.testing.assert_allclose(reals(lowered(mixed, "lut", feeds), feeds), reals(mixed, feeds), atol=1e-4)
+
+
+def test_names_of_the_mixed_graph_are_not_taken(feeds):
+    """A value called as an inserted requantization would be."""
+    ones, zeros = np.ones(4), np.zeros(4)
+    tail = [
+        Node("y.stream", LayerNorm(1e-6), ("y", "ones", "zeros")),
+        Node("s", Add(), ("y", "x")),
+        Node("t", Add(), ("s", "y.stream")),
+    ]
+    mixed = linear_graph(*tail, outputs=["t"], extra={"ones": ones, "zeros": zeros})
+    graph = lowered(mixed, "lut", feeds)
+    assert "y.stream_1" in graph.meta["inserted"]
+    assert "y.stream" not in graph.meta["inserted"]
+    apart = np.abs(reals(graph, feeds) - reals(mixed, feeds))
+    assert np.quantile(apart, 0.95) < 0.01  # rows of hardly any variance amplify a step
+
+
+def test_one_constant_may_be_added_in_two_steps(feeds):
+    shift = np.arange(12.0).reshape(1, 3, 4) / 10
+    tail = [
+        Node("a", Add(), ("y", "shift")),
+        Node("b", Add(), ("x", "shift")),
+        Node("c", Quantize(QuantSpec(8, True, (0.1,))), ("a",)),
+        Node("d", Dequantize(), ("c",)),
+    ]
+    mixed = linear_graph(*tail, outputs=["d", "b"], extra={"shift": shift})
+    graph = lowered(mixed, "lut", feeds)
+    for ours, theirs in zip(graph.outputs, mixed.outputs, strict=True):
+        np.testing.assert_allclose(reals(graph, feeds, ours), reals(mixed, feeds, theirs), atol=0.11)
+
+
+def test_accumulators_may_be_the_output(feeds):
+    mixed = linear_graph(outputs=["acc", "y"])
+    graph = lowered(mixed, "lut", feeds)
+    codes, wanted = (simulate(g, as_codes(g, feeds), ["acc"])["acc"] for g in (graph, mixed))
+    np.testing.assert_array_equal(codes, wanted)
+    assert graph.outputs[0] == "acc"
+
+
+def test_the_integer_form_is_not_lowered_again(mlp, images):
+    graph = lowered(mlp, "lut", {"x": images})
+    with pytest.raises(IllegalModel) as caught:
+        integerize(graph, "lut", {})
+    assert str(caught.value) == "mlp: must be of the mixed form, got integers alone (recipe lut); use it as it is"
+
+
+def test_a_ratio_that_is_no_power_of_two_keeps_its_multiplier(feeds):
+    tail = [
+        Node("m", Mean((1,)), ("y",)),
+        Node("c", Quantize(QuantSpec(8, True, (0.05,))), ("m",)),
+        Node("out", Dequantize(), ("c",)),
+    ]
+    mixed = linear_graph(*tail, outputs=["out"])
+    graph = lowered(mixed, "p2vit", feeds)
+    assert graph.meta["not_shifts"] == ["c"]  # a mean of three
+    assert max(graph.node("c").op.multiplier).bit_count() > 1
+    assert max(graph.node("y.link").op.multiplier).bit_count() == 1
+
+
+@pytest.mark.parametrize("bits", [2, 3, 5])
+def test_scores_of_few_bits(mlp, images, bits):
+    spread = 40.0  # a wide range of scores on few codes
+    graph = lowered(mlp, Recipe(name="few", score_bits=bits), {"x": images * spread})
+    assert float_parts(graph) == ()
+
+
+def test_no_images_are_no_calibration(mlp):
+    with pytest.raises(HwsimError, match=r"^x: images must have shape "):
+        measure(mlp, {"x": np.zeros((0, 3, 5))})

@@ -35,6 +35,10 @@ def test_a_file_of_ones_own(tmp_path):
             'rounding = "up"',
             "mine.toml: rounding: input should be 'half_even', 'half_up', 'double_round' or 'floor', got",
         ),
+        (
+            "multiplier_bits = 1",
+            "mine.toml: multiplier_bits of 1 are shifts alone, which need power_of_two_scales; mend",
+        ),
         ('gelu = "shiftgleu"', "recipe mine: gelu: unknown name, got 'shiftgleu'; known, nearest first: shiftgelu, "),
         ('softmax = "gelu"', "recipe mine: softmax: unknown name, got 'gelu'; known, nearest first: "),
     ],
@@ -54,3 +58,12 @@ def test_unknown_recipes_and_files():
         BadFile, match=r"^nowhere\.toml: cannot be read as a recipe, got .*; give a TOML file or one of fq"
     ):
         recipe.find("nowhere.toml")
+
+
+def test_changed_values_are_checked():
+    lut = recipe.find("lut")
+    assert lut.changed(residual_bits=8, link_bits=None) == Recipe(**{**lut.model_dump(), "residual_bits": 8})
+    with pytest.raises(
+        BadFile, match=r"^recipe lut: residual_bits: input should be less than or equal to 24, got 40; mend"
+    ):
+        lut.changed(residual_bits=40)

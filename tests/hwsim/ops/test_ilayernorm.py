@@ -281,6 +281,9 @@ def test_illegal(fields, x, text):
             1e-2,
             "ilayernorm's gains and offsets need a shift of 0 or more, got -14; use a coarser output scale",
         ),
+        (1e300, 1e-20, "ilayernorm's gains and offsets must be finite, got infinity; use a coarser output scale"),
+        (1.0, 1e306, "ilayernorm needs scales of 2**-100..2**100, got 1e+306; calibrate it again"),
+        (1.0, 1e-306, "ilayernorm needs scales of 2**-100..2**100, got 1e-306; calibrate it again"),
     ],
 )
 def test_a_layer_that_cannot_be_lowered(weight, scale, text):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hwsim.errors import IllegalModel
 from hwsim.op import Action
+from hwsim.ops._scores import row_bits
 from hwsim.ops.ibertsoftmax import IBertSoftmax
 from hwsim.ops.logintsoftmax import LogIntSoftmax
 from hwsim.spec import QuantSpec, TensorSpec
@@ -47,7 +48,7 @@ def test_equals_unbounded_integers(draw, apply, data, scale, width, grid_of, hal
     for row, got in zip(codes.reshape(-1, codes.shape[-1]).tolist(), result.reshape(-1, codes.shape[-1]), strict=True):
         e = [weight(q - max(row), op) for q in row]
         assert max(e) == op.largest
-        assert sum(e) < 2 ** (op.proven_bits(scores) - 1) <= 2**31
+        assert sum(e) < 2 ** (row_bits(scores.shape[-1], op.largest) - 1) <= 2**31
         assert got.tolist() == [code_of(sum(e), v, 2**bits - 1) for v in e]
 
 
@@ -116,6 +117,12 @@ def test_built_wrong(fields, text):
     with pytest.raises(ValueError, match=r".") as caught:
         LogIntSoftmax(**{"ln2": 14, "b": 54, "c": 1116, "fraction_bits": 13, **fields})
     assert str(caught.value) == text
+
+
+def test_too_wide_codes_are_refused():
+    with pytest.raises(IllegalModel) as caught:
+        LogIntSoftmax.lower(spec(0.05, 5), 16)
+    assert str(caught.value) == "log2 codes have 1..5 bits, got 16; give softmax_bits 1..5"
 
 
 def test_constants_of_another_scale_are_refused():

@@ -82,7 +82,7 @@ EIGHT = TensorSpec((1, 3), QuantSpec(8, True, (0.1,)))
             TensorSpec((1, 3), QuantSpec(11, True, (0.1,))),
             OUT,
             "a table takes codes of at most 10 bits, got (B, 3) s11 per_tensor scale=0.1; "
-            "requantize its input, or choose igelu",
+            "give gelu_bits 10 or fewer, or choose igelu",
         ),
         (
             EIGHT,

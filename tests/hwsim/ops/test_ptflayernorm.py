@@ -243,6 +243,33 @@ def test_too_many_channels():
     assert str(caught.value) == "ptflayernorm takes up to 16384 channels, got 16385; use ilayernorm"
 
 
+def test_epsilon_counts_where_the_common_scale_is_chosen():
+    """At one step finer the sum of squares and epsilon would need 61 bits."""
+    x = TensorSpec((1, 64), QuantSpec(24, True, (1e-8,)))
+    op = PtfLayerNorm.lower(x, np.ones(64), np.zeros(64), 1e-6, OUT)
+    assert set(op.alpha) == {-1}
+    assert op.epsilon == round(64 * 64 * 1e-6 / 2e-8**2)
+    assert op.infer((x,)).quant == OUT
+    with pytest.raises(IllegalModel, match=r"^ptflayernorm's sum of squares needs 61 bits, got 60; "):
+        dataclasses.replace(op, alpha=(0,) * 64, epsilon=4 * op.epsilon).infer((x,))
+
+
+@pytest.mark.parametrize(
+    ("scale", "epsilon", "text"),
+    [
+        ((1e306,), 1e-6, "ptflayernorm needs scales of 2**-100..2**100, got 1e+306; calibrate it again"),
+        ((1.0, 2.0**32), 1e-6, "ptflayernorm takes scales up to 2**31 apart, got 2**32; calibrate them again"),
+        ((1.0,), math.nan, "ptflayernorm takes an epsilon of 0..1, got nan; check the layer"),
+    ],
+)
+def test_a_layer_that_cannot_be_lowered(scale, epsilon, text):
+    axis = None if len(scale) == 1 else 1
+    x = TensorSpec((1, 2), QuantSpec(8, True, scale, (0,) * len(scale), axis))
+    with pytest.raises(IllegalModel) as caught:
+        PtfLayerNorm.lower(x, np.ones(2), np.zeros(2), epsilon, OUT)
+    assert str(caught.value) == text
+
+
 def test_cost():
     x = TensorSpec((1, 3, 4), QuantSpec(8, True, (0.1,)))
     op = PtfLayerNorm(OUT, (8,) * 4, (1000,) * 4, (0,) * 4, 12)

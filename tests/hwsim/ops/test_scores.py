@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.errors import IllegalModel
-from hwsim.ops._polynomial import lowered_polynomial, polynomial
+from hwsim.ops._polynomial import LN2, lowered_polynomial, polynomial
 from hwsim.ops._scores import most_fraction_bits, row_bits
 from hwsim.ops.ibertsoftmax import IBertSoftmax
 from hwsim.ops.logintsoftmax import LogIntSoftmax
@@ -204,7 +204,7 @@ def test_the_proven_width(op_class, bits, length, scale):
     spec = scores(scale, length)
     op = op_class.lower(spec, bits)
     largest = op.table[0] if op_class is TableSoftmax else op.largest
-    needed = op.proven_bits(spec)
+    needed = row_bits(length, largest)
     assert needed == (length * largest).bit_length() + 1
     assert needed <= op.sum_bits == 32
     if op_class in (IBertSoftmax, LogIntSoftmax):
@@ -217,7 +217,7 @@ def test_the_proven_width(op_class, bits, length, scale):
         dataclasses.replace(op, sum_bits=needed - 1).infer((spec,))
     assert str(caught.value) == (
         f"a row of {length} scores needs a sum of {needed} bits, got {needed - 1}; "
-        "raise sum_bits, lower the weights' bits, or make the scores coarser"
+        "make the scores coarser (least_score_step)"
     )
 
 
@@ -237,7 +237,7 @@ def test_thirty_fraction_bits_overflow(scale, weight_bits, most):
     assert constants[-1] == most
     for op in (IBertSoftmax(*constants[:-1], 30), LogIntSoftmax(*constants[:-1], 30)):
         with pytest.raises(
-            IllegalModel, match=r"^a row of 197 scores needs a sum of [45]\d bits, got 32; raise sum_bits"
+            IllegalModel, match=r"^a row of 197 scores needs a sum of [45]\d bits, got 32; make the scores coarser"
         ):
             op.infer((spec,))
         dataclasses.replace(op, sum_bits=54).infer((spec,))
@@ -260,7 +260,7 @@ PER_HEAD = TensorSpec((1, 2, 5), QuantSpec(8, True, (0.05, 0.1), (0, 0), 1))
             "takes scores of one scale, got (B, 2, 5) s8 per_channel(axis=1, n=2); requantize the scores to one scale",
         ),
         (scores(1e-30, 5), "needs a score scale of 2**-30 or more, got 1e-30; calibrate the scores"),
-        (scores(1e30, 5), "or less, got 1e+30; give the scores more bits"),
+        (scores(1e30, 5), "or less, got 1e+30; give the scores more bits (score_bits)"),
     ],
 )
 def test_refused_scores(op_class, bits, spec, text):
@@ -274,9 +274,21 @@ def test_refused_scores(op_class, bits, spec, text):
 @pytest.mark.parametrize(
     ("op_class", "scale", "text"),
     [
-        (IBertSoftmax, 0.5, "i-exp needs a score scale of 0.1 or less, got 0.5; give the scores more bits"),
-        (LogIntSoftmax, 0.11, "i-exp needs a score scale of 0.1 or less, got 0.11; give the scores more bits"),
-        (Shiftmax, 0.5, "shiftmax needs a score scale of 0.25 or less, got 0.5; give the scores more bits"),
+        (
+            IBertSoftmax,
+            0.5,
+            "i-exp needs a score scale of 0.1 or less, got 0.5; give the scores more bits (score_bits)",
+        ),
+        (
+            LogIntSoftmax,
+            0.11,
+            "i-exp needs a score scale of 0.1 or less, got 0.11; give the scores more bits (score_bits)",
+        ),
+        (
+            Shiftmax,
+            0.5,
+            "shiftmax needs a score scale of 0.25 or less, got 0.5; give the scores more bits (score_bits)",
+        ),
         (IBertSoftmax, 2e-5, "a row of 5 scores needs a sum of 37 bits, got 32; "),
         (Shiftmax, 1e-9, "a row of 5 scores needs a sum of 34 bits, got 32; "),
     ],
@@ -285,6 +297,20 @@ def test_refused_scales(op_class, scale, text):
     with pytest.raises(IllegalModel, match=r".") as caught:
         op_class.lower(scores(scale, 5), OPS[op_class])
     assert str(caught.value).startswith(text)
+
+
+@given(scale=st.floats(2.0**-30, 1e6))
+def test_a_fitted_scale_is_no_finer_and_its_constants_are_exact(scale):
+    for op_class, whole in ((Shiftmax, 1.0), (IBertSoftmax, LN2), (LogIntSoftmax, LN2)):
+        fitted = op_class.fitted_scale(scale)
+        assert fitted >= scale * (1 - 1e-15)
+        if scale < whole:
+            steps = whole / fitted
+            assert abs(steps - round(steps)) < 1e-15 * steps + 1e-12
+            assert whole / (round(steps) + 1) < scale, "the least"
+        else:
+            assert fitted == scale
+    assert TableSoftmax.fitted_scale(scale) == scale
 
 
 def test_the_reference_is_the_float_operator(floats, apply):

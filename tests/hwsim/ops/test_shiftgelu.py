@@ -253,7 +253,7 @@ def test_illegal(op, x, text):
 def test_a_scale_too_fine_to_be_lowered():
     with pytest.raises(IllegalModel) as caught:
         ShiftGelu.lower(TensorSpec((1, 3), QuantSpec(32, True, (1e-10,))))
-    assert str(caught.value) == "shiftgelu takes a scale of 2e-10 or more, got 1e-10; lower the bits of its input"
+    assert str(caught.value) == "shiftgelu takes a scale of 2e-10 or more, got 1e-10; give fewer gelu_bits"
     assert ShiftGelu.lower(TensorSpec((1, 3), QuantSpec(32, True, (2e-10,)))).halvings == 23
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hwsim.errors import IllegalModel
 from hwsim.op import Action
+from hwsim.ops._scores import row_bits
 from hwsim.ops.shiftmax import Shiftmax
 from hwsim.spec import QuantSpec, TensorSpec
 
@@ -41,7 +42,7 @@ def test_equals_unbounded_integers(draw, apply, data, scale, width, k, halvings)
     for row, got in zip(codes.reshape(-1, codes.shape[-1]).tolist(), result.reshape(-1, codes.shape[-1]), strict=True):
         e = [weight(q - max(row), math.ceil(1 / scale - 1e-6), op.fraction_bits, halvings) for q in row]
         assert max(e) == op.largest
-        assert sum(e) < 2 ** (op.proven_bits(scores) - 1) <= 2**31
+        assert sum(e) < 2 ** (row_bits(scores.shape[-1], op.largest) - 1) <= 2**31
         factor = (2**k - 1) // sum(e)
         assert got.tolist() == [v * factor >> (k - bits) for v in e]
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hwsim.errors import IllegalModel
 from hwsim.op import Action
+from hwsim.ops._scores import row_bits
 from hwsim.ops.tablesoftmax import TableSoftmax
 from hwsim.spec import QuantSpec, TensorSpec
 
@@ -27,7 +28,7 @@ def test_equals_unbounded_integers(draw, apply, data, scale, width, k):
     assert out.quant == QuantSpec(bits, False, (2.0**-bits,))
     for row, got in zip(codes.reshape(-1, codes.shape[-1]).tolist(), result.reshape(-1, codes.shape[-1]), strict=True):
         e = [op.table[max(row) - q] for q in row]
-        assert sum(e) < 2 ** (op.proven_bits(scores) - 1) <= 2**31
+        assert sum(e) < 2 ** (row_bits(scores.shape[-1], op.table[0]) - 1) <= 2**31
         factor = 2**k // sum(e)
         half = 2 ** (k - bits - 1)
         assert got.tolist() == [min(v * factor + half >> (k - bits), 2**bits - 1) for v in e]
@@ -108,7 +109,7 @@ def test_built_wrong():
 def test_illegal():
     with pytest.raises(IllegalModel) as caught:
         TableSoftmax.lower(spec(0.05, 5, 11), 16)
-    text = "a table has scores of at most 10 bits, got 11; requantize them to fewer"
+    text = "a table has scores of at most 10 bits, got 11; give score_bits 10 or fewer"
     assert str(caught.value) == text
     with pytest.raises(IllegalModel) as caught:
         TableSoftmax(TABLE).infer((spec(0.05, 5, 11),))
