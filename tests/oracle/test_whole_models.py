@@ -23,8 +23,10 @@ from hwsim.ops.add import Add
 from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.encode import Encode
 from hwsim.ops.gelu import Gelu
+from hwsim.ops.ilayernorm import ILayerNorm
 from hwsim.ops.matmul import MatMul
 from hwsim.ops.mean import Mean
+from hwsim.ops.requantize import Requantize
 from hwsim.ops.reshape import Reshape
 from hwsim.ops.roll import Roll
 from hwsim.ops.slice import Slice
@@ -140,6 +142,21 @@ def test_what_no_model_here_has():
     graph = build("odd", {"x": x}, constants, nodes, ["conv", "shifts", "sum"])
     codes = np.random.default_rng(2).integers(0, 256, (5, 2, 6, 6)).astype(np.uint8)
     assert need_equal(graph, {"x": codes}) > 2000
+
+
+@pytest.mark.parametrize("shift", [2, 32])
+@pytest.mark.parametrize("rounding", ["half_even", "half_up", "double_round", "floor"])
+def test_ties(rounding, shift):
+    """Quarters of a code and what is next to them: models of wide multipliers hardly ever meet a tie."""
+    grid, quarter = QuantSpec(10, True, (1.0,)), 1 << (shift - 2)
+    offset = tuple(k * quarter + d for k in range(-6, 7) for d in (-1, 0, 1))
+    x = TensorSpec((1, 3, len(offset)), grid)
+    nodes = [
+        Node("quarters", Requantize(grid, (quarter,), (shift,), rounding=rounding), ("x",)),
+        Node("norm", ILayerNorm(grid, (0,) * len(offset), offset, shift, rounding=rounding), ("x",)),
+    ]
+    codes = np.random.default_rng(0).integers(-512, 512, (20, *x.shape[1:])).astype(np.int16)
+    assert need_equal(build("ties", {"x": x}, {}, nodes, ["quarters", "norm"]), {"x": codes}) > 4000
 
 
 def test_every_operator_of_the_integer_form_has_a_rule_and_none_is_borrowed():
