@@ -79,7 +79,7 @@ def integerize(
                     if v.distance_max is None
                     else f"; at most {v.distance_max:.3g} ({v.distance_steps:.3g} steps) off"
                 )
-                console.say(f"{v.node:40} {v.op:14} {v.kind:14} {mark}{v.detail}{far}")
+                console.say(f"{v.node:40} {v.op:14} {v.kind.replace('_', ' '):14} {mark}{v.detail}{far}")
         console.say(
             f"{lowered.name}, recipe {chosen.name}: {len(mixed.nodes)} nodes became {len(lowered.nodes)}: "
             f"{kinds['exact']} exact ({inserted} of them inserted quantizers), "

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from hwsim.graph import Graph, Node, op_attributes, op_name
+from hwsim.lower.domains import LAYOUT
 from hwsim.op import Array
 from hwsim.ops.add import Add
+from hwsim.ops.concat import Concat
+from hwsim.ops.dequantize import Dequantize
 from hwsim.ops.mul import Mul
 from hwsim.ops.quantize import Quantize
 from hwsim.ops.requantize import Requantize
@@ -84,17 +87,21 @@ def _kind(graph: Graph, node: Node) -> tuple[str, str]:
         return "illegal", f"a product of floats ({names}); quantize them at 8 bits or fewer"
     if isinstance(op, Mul) and all(spec.batched for spec in inputs):
         return "illegal", "a product of two activations, element by element; replace it in the model"
-    if out.quant is None:
-        return "float_island", f"computes in floats; `hwsim integerize` replaces {op_name(op)}"
+    if isinstance(op, Dequantize):
+        return "float_island", "from integers to floats, the way into an island"
     if isinstance(op, Quantize):
-        return "float_island", "reads floats; `hwsim integerize` makes it a requantize"
+        return "float_island", "from floats to codes, the way out of an island"
+    if out.quant is None:
+        does = "moves" if isinstance(op, (*LAYOUT, Concat)) else "computes in"
+        return "float_island", f"{does} floats; `hwsim integerize` makes them integers"
     return "exact", _exact(node, describe(out.quant))
 
 
 def _exact(node: Node, format_: str) -> str:
     if isinstance(node.op, Requantize):
-        bits = max(node.op.multiplier).bit_length()
-        return f"to {format_}, {bits}-bit multipliers, {node.op.rounding}"
+        shifts = all(multiplier.bit_count() < 2 for multiplier in node.op.multiplier)
+        by = "shifts alone" if shifts else f"{max(node.op.multiplier).bit_length()}-bit multipliers"
+        return f"to {format_}, {by}, {node.op.rounding}"
     if isinstance(node.op, Add) and node.op.bits:
         return f"{format_}, saturates"
     return format_

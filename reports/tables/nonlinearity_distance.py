@@ -23,7 +23,8 @@ def nonlinearity_distance(records: Sequence[Record]) -> Table | None:
         "Distance: real of the integer result less the float function of the real that the input codes mean, rounding to the"
         " operator's own output included (16 bits; logintsoftmax: log2 codes of 4 bits). gelu: every code of [-8, 8), at x."
         " softmax: two scores, at their difference, and rows of random scores. layernorm: rows of random channels, in"
-        " standard deviations, at a row's deviation in codes.",
+        " standard deviations, at a row's deviation in codes: ilayernorm rounds a row's mean to a code of 16 bits (narrower"
+        " ones it refines to that first), so a row that deviates by one of them is the worst there is.",
         place=53,
     )
 

@@ -233,7 +233,7 @@ def test_integerize_writes_a_graph_without_floats(mixed, tmp_path, capsys):
     ]
     assert run([str(a) for a in (*arguments, "--json", answer)]) == 0
     printed = capsys.readouterr().out
-    assert "own_definition softmax by I-ViT" in printed
+    assert "own definition softmax by I-ViT" in printed
     assert "inserted to u12 per_tensor" in printed
     assert "of their own definition, 0 float parts" in printed
     told = json.loads(answer.read_text())
