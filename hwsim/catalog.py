@@ -34,10 +34,15 @@ def find(package: str, name: str, kind: str = "name") -> Any:
     return next((value for value in found if getattr(value, "__module__", "") == module.__name__), found[0])
 
 
+LISTED = 12
+"""How many of the known names an error lists; beyond them it only says how many more there are."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
-    """The error for a `name` that is not among the `known` names of this `kind`, nearest first."""
+    """The error for a `name` that is not among the `known` names of this `kind`: the nearest of them, nearest first."""
     ordered = nearest(name, known)
-    return UnknownName(f"{kind}: unknown name, got {name!r}; known, nearest first: {', '.join(ordered)}")
+    more = f" and {len(ordered) - LISTED} more" if len(ordered) > LISTED else ""
+    return UnknownName(f"{kind}: unknown name, got {name!r}; known, nearest first: {', '.join(ordered[:LISTED])}{more}")
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ class HwsimError(Exception):
 
 
 class UnknownName(HwsimError):
-    """A name that no catalogue entry has; the message lists the known names, nearest first."""
+    """A name that no catalogue entry has; the message lists the nearest of the known names."""
 
 
 class IllegalModel(HwsimError):

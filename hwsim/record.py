@@ -57,9 +57,19 @@ def read_records(path: Path) -> tuple[Record, ...]:
     return tuple(_record(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip())
 
 
+_KEYS = ("workload", "metric", "value", "unit")
+"""What a line must say; the other fields of a record may be left out."""
+
+
 def _record(line: str, where: str) -> Record:
     try:
         row = json.loads(line)
+        if not isinstance(row, dict):
+            raise TypeError(f"no JSON object but {line[:20]!r}")
+        if missing := [key for key in _KEYS if key not in row]:
+            raise TypeError(f"no {', '.join(missing)}")
+        if extra := sorted(row.keys() - {field.name for field in dataclasses.fields(Record)}):
+            raise TypeError(f"the unknown {', '.join(map(repr, extra))}")
         tags = tuple(sorted((str(k), str(v)) for k, v in row.pop("tags", {}).items()))
         record = Record(**row, tags=tags)
         if not isinstance(record.value, float | int | str):

@@ -65,7 +65,8 @@ def simulate(
     a node's own after it was computed (and kept), to feed a node with a reference's values. progress is called with
     images done and images in all. execute: what runs a node, for studies of other arithmetic (`hwsim.study`); it is
     called from several threads, and finds in its environment which images it has: they are counted from `first`, for
-    callers that give a data set in parts. Raises HwsimError where a feed is missing, misshapen or not finite.
+    callers that give a data set in parts. Raises HwsimError where a feed is missing, misshapen,
+    of another type or not finite.
     """
     images = check_feeds(graph, feeds)
     forced = dict(replace or {})
@@ -114,7 +115,7 @@ def as_codes(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def check_feeds(graph: Graph, feeds: Mapping[str, Array]) -> int:
-    """How many images `feeds` hold; raises HwsimError naming the input that is missing, misshapen or not finite."""
+    """How many images `feeds` hold; raises HwsimError naming the input that is missing, or does not fit."""
     for name in feeds:
         if name not in graph.inputs:
             raise unknown("input", name, graph.inputs)
@@ -126,6 +127,10 @@ def check_feeds(graph: Graph, feeds: Mapping[str, Array]) -> int:
         value = feeds[name]
         if value.ndim != len(shape) or value.shape[1:] != shape[1:] or value.shape[0] == 0 or value.shape[0] % shape[0]:
             raise HwsimError(f"{name}: images must have shape (images, *{shape[1:]}), got {value.shape}; resize them")
+        if graph.specs[name].quant is None and value.dtype.kind != "f":
+            raise HwsimError(
+                f"{name}: images must be floats, got {value.dtype}; scale and normalise them as in training"
+            )
         if not np.isfinite(value).all():
             raise HwsimError(f"{name}: images must be finite, got NaN or infinity; clean them")
         _check_codes(name, value, graph.specs[name])

@@ -39,7 +39,7 @@ def read_tensors(path: Path, form: str, remedy: str) -> tuple[dict[str, Array], 
     try:
         data = path.read_bytes()
     except OSError as error:
-        reason = "nothing" if isinstance(error, FileNotFoundError) else error.strerror
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise BadFile(f"{path}: must be a file of format {form}, got {reason}; {remedy}") from None
     metadata = _metadata(data, path, remedy)
     if metadata.get("format") != form:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hwsim.graph import Graph
 from hwsim.lower import integerize
 from hwsim.lower.ranges import measure
-from hwsim.lower.recipe import Recipe
+from hwsim.lower.recipe import Recipe, find
 from hwsim.op import Array
 from hwsim.record import Record
 from qmodels import builder, data
@@ -49,6 +49,10 @@ class Subject:
     model: nn.Module
     mixed: Graph
     graph: Graph
+    settings: tuple[tuple[str, str], ...] = ()
+    """What else made the integer form what it is, as tags."""
+    other_grids: bool = False
+    """Whether scales that are powers of two gave the quantizers other grids than fake quant's."""
 
     @property
     def form(self) -> str:
@@ -66,10 +70,20 @@ class Subject:
         calibration: Tensor,
         threads: int | None = None,
         progress: Progress | None = None,
+        *,
+        residual_bits: int | None = None,
     ) -> "Subject":
-        """The same model in integer form; scales come from `calibration` images (B, C, H, W)."""
+        """The same model in integer form; scales come from `calibration` images (B, C, H, W), and the residual stream has
+        `residual_bits` where the recipe's own are not wanted."""
+        own = recipe if isinstance(recipe, Recipe) else find(recipe)
+        chosen = own.changed(residual_bits=residual_bits)
+        said = {"rounding": chosen.rounding, "calibration_images": str(len(calibration))}
+        if chosen.residual_bits != own.residual_bits:
+            said["residual_bits"] = str(chosen.residual_bits)
         ranges = measure(self.mixed, {INPUT: calibration.numpy()}, threads=threads, progress=progress)
-        return Subject(self.workload, self.model, self.mixed, integerize(self.mixed, recipe, ranges))
+        graph = integerize(self.mixed, chosen, ranges)
+        settings = tuple(said.items())
+        return Subject(self.workload, self.model, self.mixed, graph, settings, chosen.power_of_two_scales)
 
 
 def subject_of(workload: Workload, checkpoint: Path | None = None) -> Subject:
@@ -86,6 +100,7 @@ class Evidence:
     subject: Subject
     reports: tuple[VerifyReport, ...]
     arithmetic: Arithmetic | None = None
+    split: str = "test"
 
     @property
     def report(self) -> VerifyReport:
@@ -94,11 +109,13 @@ class Evidence:
 
     @property
     def tags(self) -> tuple[tuple[str, str], ...]:
-        """What the records are labelled with: bits, form, recipe, what-if."""
+        """What the records are labelled with, all that changes the numbers: bits, form and its settings, split, what-if."""
         subject = self.subject
         bits = subject.workload.bits
         said = {"abits": str(bits.activations), "wbits": str(bits.weights), "form": subject.form}
         said.update({"recipe": subject.recipe} if subject.recipe else {})
+        said.update(subject.settings)
+        said.update({"split": self.split} if self.split != "test" else {})
         said.update({"what_if": str(self.arithmetic.what_if)} if self.arithmetic else {})
         return tuple(said.items())
 
@@ -117,10 +134,14 @@ def gather(
     batches: Batches,
     *,
     what_if: WhatIf | None = None,
+    split: str = "test",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Evidence:
-    """Compare the subject with fake quant in float64, and in float32 too where it is the mixed form as it stands."""
+    """Compare the subject with fake quant in float64, and in float32 too where it is the mixed form as it stands.
+
+    split: which images `batches` are of, for the records.
+    """
     recipe = subject.workload.recipe
     others = {"teacher": _logits(builder.build(recipe.teacher))} if recipe and recipe.teacher else {}
     mixed = subject.mixed if subject.form == "integer" else None
@@ -147,7 +168,7 @@ def gather(
                 progress=advance,
             )
         )
-    return Evidence(subject, tuple(reports), arithmetic)
+    return Evidence(subject, tuple(reports), arithmetic, split)
 
 
 def agreement(
@@ -162,7 +183,8 @@ def agreement(
 ) -> tuple[Record, ...]:
     """Integers (mixed form) against fake quant on the workload's images: accuracies, agreement, codes that differ."""
     batches = data.batches(workload, split, root, limit)
-    return gather(subject_of(workload, checkpoint), batches, threads=threads, progress=progress).records()
+    subject = subject_of(workload, checkpoint)
+    return gather(subject, batches, split=split, threads=threads, progress=progress).records()
 
 
 def _logits(model: nn.Module) -> Callable[[Tensor], Array]:

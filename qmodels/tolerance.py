@@ -46,7 +46,10 @@ class Tolerance:
         if self.max_mismatch is None or (compared and differ / compared <= self.max_mismatch):
             return ""
         if not compared:
-            return f"max_mismatch: codes are needed to compare {_WORDS[mode]}, got none that both forms have"
+            return (
+                f"max_mismatch: codes are needed to compare {_WORDS[mode]}, got none that both forms have; "
+                "give --max-kl or --min-agreement"
+            )
         share = differ / compared
         return (
             f"max_mismatch: a share of at most {self.max_mismatch:g} of the codes may differ, got {share:.3g} "

@@ -1,4 +1,4 @@
-"""The records of a VerifyReport: one row per number, tagged with its form, recipe, what-if, mode and dtype.
+"""The records of a VerifyReport: one row per number, tagged with its form and settings, what-if, mode and dtype.
 
 A number that is not finite has no row: there is no `node_sqnr` where the codes are the reference's throughout.
 """

@@ -7,6 +7,10 @@ from hwsim.record import Record
 from workloads import models
 
 Bits = tuple[int, int]
+_USUAL = {"rounding": "half_even", "calibration_images": "64"}
+"""Settings of an integer form that go without saying."""
+LEAST_NATS = 1e-12
+"""Divergences below it are rounding errors of float64."""
 
 
 def select(records: Iterable[Record], *metrics: str, node: str | None = None, **tags: str) -> tuple[Record, ...]:
@@ -53,13 +57,31 @@ def workloads(records: Iterable[Record]) -> tuple[str, ...]:
 
 def trials(records: Iterable[Record]) -> dict[str, tuple[Record, ...]]:
     """The records of each comparison of integers with fake quant, by what a reader calls it, in their order: the workload,
-    with the form and recipe where it is not the mixed form, and the what-if where there is one."""
+    with the form, recipe and unusual settings where it is not the mixed form, the split where it is not the test images,
+    and the what-if where there is one."""
     found: dict[str, list[Record]] = {}
     for r in records:
         form = r.tag("form", "mixed")
-        words = (r.workload, "" if form == "mixed" else form, r.tag("recipe"), r.tag("what_if"))
+        words = (r.workload, "" if form == "mixed" else form, r.tag("recipe"), *_settings(r), r.tag("what_if"))
         found.setdefault(", ".join(word for word in words if word), []).append(r)
     return {name: tuple(rows) for name, rows in found.items()}
+
+
+def _settings(record: Record) -> Iterable[str]:
+    """What sets `record` apart from the usual ones of its form and recipe, in words."""
+    words = {
+        "residual_bits": "{}-bit residual",
+        "rounding": "{} rounding",
+        "calibration_images": "scales from {} images",
+        "split": "{} images",
+    }
+    said = {key: record.tag(key) for key in words}
+    return (words[key].format(value) for key, value in said.items() if value and value != _USUAL.get(key))
+
+
+def nats(value: float) -> str:
+    """A KL divergence in nat, as text."""
+    return f"below {LEAST_NATS:g} nat" if value < LEAST_NATS else f"{value:.3g} nat"
 
 
 def bit_widths(records: Iterable[Record]) -> tuple[Bits, ...]:

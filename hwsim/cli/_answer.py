@@ -23,12 +23,14 @@ WORST = 8
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`evidence` with the limits that it exceeds, a verdict per node where asked for, and where the divergence is kept."""
+    """`evidence` with the limits that it exceeds, a verdict per node where asked for, where the divergence is kept, and
+    where that was `asked` for."""
 
     evidence: "Evidence"
     failures: tuple[str, ...]
     verdicts: tuple["Verdict", ...] = ()
     kept: Path | None = None
+    asked: Path | None = None
 
     def records(self) -> list[Record]:
         """Every number."""
@@ -59,6 +61,9 @@ class Answer:
         """Print the summary, the nodes that are worst or all of them, the verdicts, and the divergence."""
         rows = self.records()
         print_tables(rows, "agreement")
+        compared = any(self.evidence.report.modes.values())
+        if not compared and self.evidence.subject.other_grids:
+            console.say("No codes are compared: power-of-two scales make other grids; only reals are compared.")
         worst = self._worst()
         print_tables([r for r in rows if per_node or not r.node or r.node in worst], "nodes", "accumulators")
         if worst and not per_node:
@@ -69,6 +74,8 @@ class Answer:
         if divergence:
             where = f"its inputs are in {self.kept}" if self.kept else "--save-divergence FILE keeps its inputs"
             console.say(f"{divergence}; {where}")
+        elif self.asked:
+            console.say(f"{'no code differs' if compared else 'no code is compared'}; {self.asked} was not written")
 
     def tell_failures(self) -> None:
         """Print one line per exceeded limit to stderr; exit with 1 if there is one."""

@@ -41,6 +41,7 @@ def integerize(
     from hwsim.files import check_writable
     from hwsim.lower import integerize as lower
     from hwsim.lower import recipe as recipes
+    from hwsim.lower.lowering import check_mixed
     from hwsim.lower.ranges import measure
     from hwsim.lower.report import float_parts, integer_report
     from hwsim.record import Record
@@ -50,6 +51,7 @@ def integerize(
     if out:
         check_writable(out)
     mixed = store.load(graph)
+    check_mixed(mixed)
     feeds = {mixed.inputs[0]: _images(mixed, calibration, data, images)}
     with console.progress("measuring ranges") as advance:
         ranges = measure(mixed, feeds, progress=advance)

@@ -15,8 +15,12 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
 ) -> None:
     """Tables and figures again, from stored records."""
+    from hwsim.errors import BadFile
     from hwsim.record import read_records
     from reports.report import write_report
 
-    files = write_report(read_records(records), out)
+    rows = read_records(records)
+    if not rows:
+        raise BadFile(f"{records}: must hold records, got none; write them with `hwsim reproduce`")
+    files = write_report(rows, out)
     console.say(f"{len(files)} files in {out}: open {out / 'report.html'}")

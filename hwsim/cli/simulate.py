@@ -12,11 +12,19 @@ from hwsim.record import Record
 
 EXAMPLE = "hwsim simulate deit_tiny.safetensors --input images.npy --out logits.npz"
 
+INPUT = (
+    ".npy with images (images, C, H, W): floats, normalised as in training, "
+    "or codes of the input's grid for an integer graph"
+)
+
 
 def simulate(
     graph: Annotated[Path, typer.Argument(help="A graph file of `hwsim trace`.")],
-    images: Annotated[Path, typer.Option("--input", help="A .npy file with images (images, C, H, W).")],
+    images: Annotated[Path, typer.Option("--input", help=INPUT)],
     out: Annotated[Path | None, typer.Option("--out", help="Write the values as .npz.")] = None,
+    reals: Annotated[
+        bool, typer.Option("--reals", help="Also write the reals that codes stand for, as NAME.real.")
+    ] = False,
     keep: Annotated[list[str] | None, typer.Option("--keep", help="Also keep this node's value; repeatable.")] = None,
     threads: Threads = None,
     json: Json = None,
@@ -25,6 +33,7 @@ def simulate(
     import numpy as np
 
     from hwsim import simulator, store
+    from hwsim.spec import describe
     from hwsim.tensors import read_array, write_arrays
 
     loaded = store.load(graph)
@@ -34,14 +43,20 @@ def simulate(
         values = simulator.simulate(loaded, feeds, keep or (), threads=threads, progress=advance)
     seconds = time.perf_counter() - start
     logits = values[loaded.outputs[0]]
+    grids = {name: loaded.specs[name].quant for name in values}
     if out:
-        write_arrays(values, out)
+        extra = {f"{name}.real": quant.to_real(values[name]) for name, quant in grids.items() if reals and quant}
+        write_arrays({**values, **extra}, out)
     classes = np.argmax(logits, axis=1)
     records = [Record(loaded.name, "seconds", seconds, "s", source="measured")]
     if json != "-":
         console.say(f"{loaded.name}: {len(logits)} images in {seconds:.2f} s")
         console.say(f"classes: {' '.join(map(str, classes[:20]))}{' ...' if len(classes) > 20 else ''}")
         for name, value in values.items():
-            console.say(f"{name}: {value.dtype} {value.shape}, {value.min():.6g} .. {value.max():.6g}")
+            line = f"{name}: {value.dtype} {value.shape}, {value.min():.6g} .. {value.max():.6g}"
+            if quant := grids[name]:
+                real = quant.to_real(value)
+                line += f"; {describe(quant)}: reals {real.min():.6g} .. {real.max():.6g}"
+            console.say(line)
     if json:
         console.write_json(json, records, {"graph": loaded.name, "classes": classes.tolist()})

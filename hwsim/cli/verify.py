@@ -64,7 +64,7 @@ def verify(
         list[str] | None,
         typer.Option("--flip", help="node:bit:rate, repeatable.", metavar="FAULT", rich_help_panel=_STUDY),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the flips.", rich_help_panel=_STUDY)] = 0,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of the flips; 0.", rich_help_panel=_STUDY)] = None,
     per_node: Annotated[
         bool, typer.Option("--per-node", help="Show every node, not only the worst.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -108,17 +108,16 @@ def verify(
     batches = datasets.batches(workload, split, data, limit)
     subject = evidence.subject_of(workload, file)
     if integer:
-        from hwsim.lower import recipe as recipes
-
         calibration, _ = datasets.load(workload, "train", data, calibration_images or CALIBRATION_IMAGES)
         with console.progress("calibrate") as advance:
-            chosen = recipes.find(recipe or RECIPE).changed(residual_bits=residual_bits)
-            subject = subject.lowered(chosen, calibration, threads, advance)
+            subject = subject.lowered(recipe or RECIPE, calibration, threads, advance, residual_bits=residual_bits)
     with console.progress("verify") as advance:
-        seen = evidence.gather(subject, batches, what_if=what_if, threads=threads, progress=advance)
+        seen = evidence.gather(subject, batches, what_if=what_if, split=split, threads=threads, progress=advance)
     verdicts = _verdicts(subject.graph, next(iter(batches))[0]) if report else ()
     beside = None if integer else records or result
-    answer = Answer(seen, tolerance.broken(seen.report), verdicts, _keep(seen, save_divergence, beside))
+    answer = Answer(
+        seen, tolerance.broken(seen.report), verdicts, _keep(seen, save_divergence, beside), save_divergence
+    )
     if records:
         write_records(answer.records(), records)
     if json != "-":
@@ -141,13 +140,15 @@ def _is_integer(form: str, recipe: str | None, residual_bits: int | None, calibr
 
 
 def _what_if(
-    acc_bits: int | None, overflow: str | None, tile_k: int | None, flip: list[str] | None, seed: int
+    acc_bits: int | None, overflow: str | None, tile_k: int | None, flip: list[str] | None, seed: int | None
 ) -> "WhatIf | None":
     from qmodels.what_if import WhatIf
 
     if acc_bits is None and (overflow or tile_k):
         raise HwsimError("overflow and tile_k: are of narrow accumulators, got no width; give --acc-bits")
-    return WhatIf(acc_bits, overflow or "wrap", tile_k or 0, tuple(flip or ()), seed) or None
+    if seed is not None and not flip:
+        raise HwsimError("seed: is of flipped bits, got none; give --flip")
+    return WhatIf(acc_bits, overflow or "wrap", tile_k or 0, tuple(flip or ()), seed or 0) or None
 
 
 def _tolerance(

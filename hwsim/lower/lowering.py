@@ -44,13 +44,18 @@ def integerize(graph: Graph, recipe: str | Path | Recipe, ranges: Ranges) -> Gra
     Its input is codes (`hwsim.simulator.as_codes` makes them), and so are its outputs. Raises IllegalModel naming the node
     that has no integer form, and how to mend the model; UnknownName and BadFile for a recipe that is none.
     """
+    check_mixed(graph)
+    chosen = recipe if isinstance(recipe, Recipe) else recipes.find(recipe)
+    return _Lowering(graph, chosen, ranges).run()
+
+
+def check_mixed(graph: Graph) -> None:
+    """Raise IllegalModel where `graph` has no float value: it is of the integer form already."""
     if all(spec.quant is not None for spec in graph.specs.values()):
         made = graph.meta.get("recipe", "none")
         raise IllegalModel(
             f"{graph.name}: must be of the mixed form, got integers alone (recipe {made}); use it as it is"
         )
-    chosen = recipe if isinstance(recipe, Recipe) else recipes.find(recipe)
-    return _Lowering(graph, chosen, ranges).run()
 
 
 class _Lowering:

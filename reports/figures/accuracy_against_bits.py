@@ -31,7 +31,8 @@ _QUANTIZED = (
 
 @styled()
 def accuracy_against_bits(records: Sequence[Record]) -> Plot | None:
-    """One panel per data set; None where no accuracy was measured."""
+    """One panel per data set, the mixed form as it is on the test images; None where no accuracy of it was measured."""
+    records = tuple(filter(_is_plain, records))
     rows = select(records, *(kind.metric for kind in (_FLOAT, *_QUANTIZED)))
     if not rows:
         return None
@@ -55,6 +56,12 @@ def accuracy_against_bits(records: Sequence[Record]) -> Plot | None:
         figure,
         place=62,
     )
+
+
+def _is_plain(record: Record) -> bool:
+    """Whether `record` is of the mixed form, without a what-if, on the test images."""
+    plain = record.tag("form", "mixed") == "mixed" and not record.tag("what_if")
+    return plain and record.tag("split", "test") == "test"
 
 
 def _family(workload: str) -> str:

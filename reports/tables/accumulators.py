@@ -28,10 +28,20 @@ def accumulators(records: Sequence[Record]) -> Table | None:
         "Accumulators, bits",
         tuple(heads[i] for i in kept),
         tuple(tuple(row[i] for i in kept) for row in rows),
-        "Bits of the narrowest two's-complement register that no operands whatever can overflow; that none can with the"
-        " weights as they are; and that holds the finished sums of the images seen.",
+        _note([heads[i] for i in kept]),
         place=68,
     )
+
+
+def _note(heads: Sequence[str]) -> str:
+    """How to read the columns `heads`."""
+    said = {
+        "Any operands": "Bits of the narrowest two's-complement register that no operands whatever can overflow.",
+        "Any activations": "Any activations: that none can with the weights as they are.",
+        "Seen": "Seen: that holds the finished sums of the images seen.",
+        "Overflowed outputs": "Overflowed outputs: inexact finished sums, having left the N bits.",
+    }
+    return " ".join(words for head, words in said.items() if head in heads)
 
 
 def _row(name: str, node: str, records: Sequence[Record]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hwsim.record import Record
-from reports.rows import number, select, trials
+from reports.rows import nats, number, select, trials
 from reports.table import Table
 
 _SHARES = (
@@ -16,6 +16,12 @@ _SHARES = (
     ("prediction_agreement", "Predictions that agree, integers and fake quant"),
 )
 _CODES = ("codes_mismatched", "codes_compared")
+_NOTES = (
+    ("node by node", "Node by node: each node is fed the fake-quant model's own codes, so an error cannot travel."),
+    ("free running", "Free running: the integer graph runs from the image to the logits."),
+    ("Codes that differ", "Equality is promised for the mixed form, against the fake-quant model in float64."),
+    ("float32", "float32 rounds differently now and then and is shown beside it."),
+)
 _MODES = (("node_by_node", "node by node"), ("free_running", "free running"))
 
 
@@ -25,9 +31,9 @@ def agreement(records: Sequence[Record]) -> Table | None:
     if not simulated:
         return None
     columns = [rows for name, rows in trials(records).items() if name in simulated]
-    lines = [("Images", *(_said(rows, "images", "{:,.0f}") for rows in columns))]
+    lines = [("Images", *map(_images, columns))]
     lines += [(words, *(_share(rows, metric) for rows in columns)) for metric, words in _SHARES]
-    lines.append(("KL divergence from fake quant", *(_said(rows, "kl_divergence", "{:.3g} nat") for rows in columns)))
+    lines.append(("KL divergence from fake quant", *map(_divergence, columns)))
     compared = ("quantizers_compared", "quantizers")
     lines.append(("Quantizers whose codes are compared", *(_part(rows, *compared) for rows in columns)))
     for mode, words in _MODES:
@@ -36,24 +42,29 @@ def agreement(records: Sequence[Record]) -> Table | None:
             differ = (_part(rows, *_CODES, **tags) for rows in columns)
             lines.append((f"Codes that differ, {words}, {dtype}", *differ))
             lines.append((f"First node that differs, {words}, {dtype}", *(_first(rows, **tags) for rows in columns)))
+    shown = tuple(line for line in lines if any(line[1:]))
     return Table(
-        "Integers against fake quant",
-        ("", *simulated),
-        tuple(line for line in lines if any(line[1:])),
-        "Node by node: each node is fed the fake-quant model's own codes, so an error cannot travel. Free running: the"
-        " integer graph runs from the image to the logits. Equality is promised for the mixed form, against the fake-quant"
-        " model in float64; float32 rounds differently now and then and is shown beside it.",
-        place=60,
+        "Integers against fake quant", ("", *simulated), shown, _note(" ".join(line[0] for line in shown)), place=60
     )
+
+
+def _note(shown: str) -> str:
+    """How to read the rows whose heads are `shown`."""
+    return " ".join(words for part, words in _NOTES if part in shown)
 
 
 def _one(records: Sequence[Record], metric: str, **tags: str) -> Record | None:
     return next(iter(select(records, metric, node="", **tags)), None)
 
 
-def _said(records: Sequence[Record], metric: str, form: str) -> str:
-    found = _one(records, metric)
-    return form.format(number(found)) if found else ""
+def _images(records: Sequence[Record]) -> str:
+    found = _one(records, "images")
+    return f"{number(found):,.0f}" if found else ""
+
+
+def _divergence(records: Sequence[Record]) -> str:
+    found = _one(records, "kl_divergence")
+    return nats(number(found)) if found else ""
 
 
 def _share(records: Sequence[Record], metric: str) -> str:

@@ -32,11 +32,22 @@ def nodes(records: Sequence[Record]) -> Table | None:
         "Quantizers, one by one",
         tuple(heads[i] for i in kept),
         tuple(tuple(row[i] for i in kept) for row in rows),
-        "Codes that differ from those of the fake-quant model in float64, and the largest difference in steps. Cosine and"
-        " SQNR, free running, are of the reals that the codes mean; SQNR is left blank where nothing differs. Clamped: the"
-        " share of the fake-quant model's values that lie beyond the grid by more than half a step.",
+        _note([heads[i] for i in kept]),
         place=66,
     )
+
+
+def _note(heads: Sequence[str]) -> str:
+    """How to read the columns `heads`."""
+    said = {
+        "Largest step": "Differ: codes that are not those of the fake-quant model in float64; the largest step is by how"
+        " many they differ at most.",
+        "Cosine": "Cosine: of the reals that the codes mean, free running, and fake quant's.",
+        "SQNR": "SQNR is of the same reals, and left blank where nothing differs.",
+        "Clamped": "Clamped: the share of the fake-quant model's values that lie beyond the grid by more than half a step.",
+        "Flips": "Flips: bits that were flipped.",
+    }
+    return " ".join(words for head, words in said.items() if head in heads)
 
 
 def _nodes(records: Sequence[Record]) -> tuple[str, ...]:

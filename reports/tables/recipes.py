@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hwsim.record import Record
-from reports.rows import label
+from reports.rows import label, nats
 from reports.studies import Point, points
 from reports.table import Table
 
@@ -33,5 +33,5 @@ def _row(point: Point, records: Sequence[Record]) -> tuple[str, ...]:
         f"{100 * point.accuracy:.2f} %",
         f"{point.accuracy_drop:.2f}".replace("-0.00", "0.00"),
         f"{100 * point.agreement:.2f} %",
-        f"{point.kl_divergence:.3g} nat",
+        nats(point.kl_divergence),
     )

@@ -210,6 +210,7 @@ def test_a_nan_constant(graph, images, capsys):
     [
         (np.zeros((2, 5)), "x: images must have shape (images, *(6,)), got (2, 5); resize them"),
         (np.zeros((0, 6)), "x: images must have shape (images, *(6,)), got (0, 6); resize them"),
+        (np.zeros((2, 6), np.uint8), "x: images must be floats, got uint8; scale and normalise them as in training"),
         (np.full((2, 6), np.nan), "x: images must be finite, got NaN or infinity; clean them"),
     ],
 )

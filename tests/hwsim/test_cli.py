@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hwsim
 from hwsim.cli import run
 from hwsim.record import Record, read_records, write_records
+from hwsim.spec import describe
 
 SHIPPED = Path(__file__).parents[2] / "qmodels" / "checkpoints"
 VERBS = (
@@ -120,7 +122,7 @@ def test_verify_refuses_a_damaged_checkpoint(how, message, tmp_path, capsys):
 
 
 def test_verify_refuses_a_missing_checkpoint(tmp_path, capsys):
-    assert "got nothing" in fails(capsys, "verify", tmp_path / "none.safetensors")
+    assert "got no such file" in fails(capsys, "verify", tmp_path / "none.safetensors")
 
 
 def test_verify_compares_and_reports(tmp_path, capsys):
@@ -181,9 +183,13 @@ def test_report_from_stored_records(tmp_path, capsys):
     assert run(["report", str(tmp_path / "records.jsonl"), "--out", str(tmp_path / "out")]) == 0
     assert read_records(tmp_path / "out" / "records.jsonl") == tuple(records)
     (tmp_path / "records.jsonl").write_text('{"workload": "x"}\n')
-    assert "records.jsonl:1: is not a record" in fails(
+    assert "records.jsonl:1: is not a record, got no metric, value, unit; " in fails(
         capsys, "report", tmp_path / "records.jsonl", "--out", tmp_path / "out"
     )
+    (tmp_path / "records.jsonl").write_text("\n")
+    line = fails(capsys, "report", tmp_path / "records.jsonl", "--out", tmp_path / "none")
+    assert line == f"{tmp_path / 'records.jsonl'}: must hold records, got none; write them with `hwsim reproduce`"
+    assert not (tmp_path / "none").exists()
 
 
 def test_an_interrupt_is_one_line(monkeypatch, capsys):
@@ -243,10 +249,23 @@ def test_integerize_writes_a_graph_without_floats(mixed, tmp_path, capsys):
     assert {record["metric"] for record in told["records"]} == {"distance_max"}
     images = tmp_path / "images.npy"
     np.save(images, np.random.default_rng(0).uniform(-1, 1, (3, 1, 32, 32)))
-    assert run(["simulate", str(out), "--input", str(images), "--out", str(tmp_path / "codes.npz")]) == 0
+    simulate = ["simulate", str(out), "--input", str(images), "--out", str(tmp_path / "codes.npz")]
+    assert run(simulate) == 0
     (codes,) = np.load(tmp_path / "codes.npz").values()
     assert codes.dtype == np.int16
     assert codes.shape == (3, 10)
+    graph = hwsim.load(out)
+    (name,) = graph.outputs
+    grid = graph.specs[name].quant
+    real = grid.to_real(codes)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"; {describe(grid)}: reals {real.min():.6g} .. {real.max():.6g}" in printed
+    assert run([*simulate, "--reals"]) == 0
+    written = np.load(tmp_path / "codes.npz")
+    assert sorted(written) == [name, f"{name}.real"]
+    np.testing.assert_array_equal(written[f"{name}.real"], real)
+    line = f"{graph.name}: must be of the mixed form, got integers alone (recipe ivit); use it as it is"
+    assert fails(capsys, "integerize", out, "--calibration", "nowhere.npy") == line
 
 
 def test_integerize_takes_images_of_ones_own(mixed, tmp_path, capsys):
@@ -270,7 +289,6 @@ def test_integerize_refuses_in_one_line(mixed, options, message, capsys):
 
 
 def test_integerize_needs_images(tmp_path, capsys):
-    import hwsim
     from hwsim.graph import Node, build
     from hwsim.ops.gelu import Gelu
     from hwsim.spec import TensorSpec

@@ -160,6 +160,14 @@ ONES = np.ones((2, 2))
         ({"a": ONES, "b": np.ones(())}, "b: images must have shape (images, *(2,)), got (); resize them"),
         ({"a": ONES, "b": ONES * np.nan}, "b: images must be finite, got NaN or infinity; clean them"),
         ({"a": ONES, "b": ONES * np.inf}, "b: images must be finite, got NaN or infinity; clean them"),
+        (
+            {"a": ONES, "b": np.ones((2, 2), np.uint8)},
+            "b: images must be floats, got uint8; scale and normalise them as in training",
+        ),
+        (
+            {"a": ONES, "b": ONES > 0},
+            "b: images must be floats, got bool; scale and normalise them as in training",
+        ),
         ({"a": ONES, "b": np.ones((3, 2))}, "pair: inputs must hold equally many images, got [2, 3]; cut the longer"),
     ],
 )
@@ -167,6 +175,12 @@ def test_bad_feeds(feeds, text):
     with pytest.raises(HwsimError) as caught:
         simulate(two_inputs(), feeds)
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("width", [np.float16, np.float32, np.float64])
+def test_floats_of_any_width_are_images(width):
+    values = simulate(two_inputs(), {"a": ONES, "b": ONES.astype(width) / 2})
+    np.testing.assert_array_equal(values["sum"], ONES * 1.5)
 
 
 def test_windows_as_an_input_come_in_whole_images():

@@ -184,7 +184,7 @@ def test_not_safetensors(tmp_path, content, start):
 
 def test_missing_and_foreign_files(tmp_path):
     missing = tmp_path / "no.safetensors"
-    refused(missing, f"{missing}: must be a file of format {FORMAT}, got nothing; {AGAIN}")
+    refused(missing, f"{missing}: must be a file of format {FORMAT}, got no such file; {AGAIN}")
     refused(tmp_path, f"{tmp_path}: must be a file of format {FORMAT}, got Is a directory; {AGAIN}")
     other = tmp_path / "other"
     write_tensors({"w": np.zeros(2)}, {}, "hwsim-checkpoint/1", other)

@@ -63,7 +63,7 @@ def test_round_trip(model, path):
 
 
 def test_missing_file(tmp_path):
-    _fails(tmp_path / "none", re.escape("must be a file of format hwsim-checkpoint/1, got nothing" + REMEDY))
+    _fails(tmp_path / "none", re.escape("must be a file of format hwsim-checkpoint/1, got no such file" + REMEDY))
 
 
 def test_a_folder(tmp_path):

@@ -5,6 +5,7 @@ import torch
 
 import workloads
 from hwsim.errors import UnknownName
+from hwsim.lower import recipe
 from qmodels import data, evidence
 from qmodels.what_if import WhatIf
 
@@ -53,7 +54,29 @@ def test_the_integer_form_is_labelled_with_its_recipe(subject, batches, calibrat
     found = evidence.gather(lowered, batches)
     assert [report.dtype for report in found.reports] == ["float64"]
     assert set(found.report.predictions) == {"fake_quant", "integer", "teacher", "mixed"}
-    assert tags(found.records()) == {"abits": "4", "wbits": "4", "form": "integer", "recipe": "lut"}
+    assert tags(found.records()) == {
+        "abits": "4",
+        "wbits": "4",
+        "form": "integer",
+        "recipe": "lut",
+        "rounding": "half_even",
+        "calibration_images": "8",
+    }
+
+
+def test_settings_that_change_the_numbers_are_labels(subject, calibration):
+    narrow = subject.lowered("lut", calibration, residual_bits=8)
+    assert dict(narrow.settings)["residual_bits"] == "8"
+    assert "residual_bits" not in dict(subject.lowered("lut", calibration, residual_bits=16).settings)
+    floor = subject.lowered(recipe.find("lut").changed(rounding="floor"), calibration)
+    assert dict(floor.settings)["rounding"] == floor.graph.meta["rounding"] == "floor"
+    assert not narrow.other_grids
+    assert subject.lowered("p2vit", calibration).other_grids
+
+
+def test_images_other_than_the_test_images_are_a_label():
+    records = evidence.agreement(WORKLOAD, limit=2, split="train")
+    assert tags(records) == {"abits": "4", "wbits": "4", "form": "mixed", "split": "train"}
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones(subject, calibration):

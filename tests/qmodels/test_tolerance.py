@@ -43,8 +43,10 @@ def test_codes_that_differ():
 
 def test_nothing_to_compare_is_not_agreement():
     assert Tolerance(max_mismatch=0.5).broken(report(compared=0)) == (
-        "max_mismatch: codes are needed to compare node by node, got none that both forms have",
-        "max_mismatch: codes are needed to compare free running, got none that both forms have",
+        "max_mismatch: codes are needed to compare node by node, got none that both forms have; "
+        "give --max-kl or --min-agreement",
+        "max_mismatch: codes are needed to compare free running, got none that both forms have; "
+        "give --max-kl or --min-agreement",
     )
 
 

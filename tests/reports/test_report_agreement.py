@@ -1,7 +1,10 @@
 """The tables of comparisons: one column or block per comparison, whatever it compared, and nothing that was not seen."""
 
+import pytest
+
 from hwsim.record import Record
-from reports.rows import trials
+from reports.figures.accuracy_against_bits import accuracy_against_bits
+from reports.rows import nats, trials
 from reports.tables.accumulators import accumulators
 from reports.tables.agreement import agreement
 from reports.tables.nodes import nodes
@@ -54,6 +57,21 @@ def test_comparisons_are_told_apart_by_form_recipe_and_what_if():
     assert agreement(rows).columns == ("", *trials(rows))
 
 
+@pytest.mark.parametrize(
+    ("tag", "words"),
+    [
+        (("residual_bits", "8"), ", 8-bit residual"),
+        (("rounding", "floor"), ", floor rounding"),
+        (("rounding", "half_even"), ""),
+        (("calibration_images", "16"), ", scales from 16 images"),
+        (("calibration_images", "64"), ""),
+        (("split", "train"), ", train images"),
+    ],
+)
+def test_settings_set_comparisons_apart(tag, words):
+    assert list(trials(comparison((*INTEGER, tag)))) == [f"w, integer, lut{words}"]
+
+
 def test_what_a_comparison_shows():
     shown = column(agreement(comparison(INTEGER, accuracy_mixed=0.8)))
     assert shown == {
@@ -79,6 +97,37 @@ def test_where_no_code_can_be_compared_nothing_is_said_to_be_equal():
     assert column(agreement(comparison(MIXED, differ=0)))["First node that differs, free running, float64"] == "none"
 
 
+def test_the_note_explains_the_rows_that_are_shown_and_no_others():
+    note = agreement(comparison(MIXED)).note
+    assert "Free running" in note
+    assert "Node by node" not in note
+    assert "float32" not in note
+    assert agreement(comparison(INTEGER, differ=0, compared=0)).note == ""
+    both = (*MIXED, ("mode", "node_by_node"), ("dtype", "float32"))
+    more = [Record("w", metric, 5, "code", tags=both) for metric in ("codes_compared", "codes_mismatched")]
+    note = agreement([*comparison(MIXED), *more]).note
+    assert note.startswith("Node by node: ")
+    assert note.endswith("float32 rounds differently now and then and is shown beside it.")
+
+
+def test_the_accuracies_of_the_figure_are_those_of_the_mixed_form():
+    bits = (("wbits", "4"), ("abits", "4"))
+    others = [*comparison((*bits, *INTEGER)), *comparison((*bits, *WHAT_IF))]
+    others += comparison((*bits, *MIXED, ("split", "train")))
+    assert accuracy_against_bits(others) is None
+    alone = accuracy_against_bits(comparison((*bits, *MIXED)))
+    assert [
+        len(line.get_xdata()) for line in accuracy_against_bits([*others, *comparison(bits)]).figure.axes[0].lines
+    ] == [len(line.get_xdata()) for line in alone.figure.axes[0].lines]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(2e-17, "below 1e-12 nat"), (0.0, "below 1e-12 nat"), (1e-12, "1e-12 nat"), (0.25, "0.25 nat")]
+)
+def test_divergences_that_are_rounding_errors(value, text):
+    assert nats(value) == text
+
+
 def test_nodes_leave_out_what_was_not_seen():
     table = nodes(comparison(MIXED))
     assert table.columns == ("Node", "Differ free running", "Largest step", "Cosine", "SQNR", "Clamped")
@@ -86,6 +135,9 @@ def test_nodes_leave_out_what_was_not_seen():
         ("a", "0", "0", "0.987654", "", "1.234 %"),
         ("b", "3", "2", "0.987654", "12.3 dB", "1.234 %"),
     )
+    assert "SQNR" in table.note
+    assert "Flips" not in table.note
+    assert "SQNR" not in nodes(comparison(MIXED, differ=0)).note
 
 
 def test_nodes_of_several_comparisons_and_flipped_ones():
@@ -107,6 +159,8 @@ def test_accumulators():
     table = accumulators(product(MIXED, bits_proven=20, bits_weights=18, bits_seen=15))
     assert table.columns == ("Product", "Any operands", "Any activations", "Seen")
     assert table.rows == (("p", "20", "18", "15"),)
+    assert "Seen: " in table.note
+    assert "Overflowed" not in table.note
 
 
 def test_overflows():
@@ -114,3 +168,5 @@ def test_overflows():
     table = accumulators([*rows, Record("w", "accumulator_overflowed", 7, "", tags=WHAT_IF)])
     assert table.columns == ("Product", "Any operands", "Any activations", "Overflowed outputs")
     assert table.rows == (("p", "20", "18", "7 of 4,000"),)
+    assert "Overflowed outputs: " in table.note
+    assert "Seen" not in table.note

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hwsim.cli import run
-from hwsim.record import read_records
+from hwsim.record import read_records, write_records
+from reports.rows import trials
 
 LIMIT = ["--limit", "8"]
 
@@ -163,6 +164,37 @@ def test_tables_of_the_integer_form(capsys):
     assert "head.input" in everything
 
 
+def test_runs_with_other_settings_stand_side_by_side_in_a_report(capsys, tmp_path):
+    same = ["--form", "integer", "--calibration-images", 8, "--records"]
+    verify(capsys, *same, tmp_path / "wide.jsonl")
+    said = verify(capsys, *same, tmp_path / "narrow.jsonl", "--residual-bits", 8, "--split", "train").out
+    assert "8-bit residual" in said
+    both = [*read_records(tmp_path / "wide.jsonl"), *read_records(tmp_path / "narrow.jsonl")]
+    scales = "scales from 8 images"
+    names = [
+        f"digits_w4a4, integer, lut, {scales}",
+        f"digits_w4a4, integer, lut, 8-bit residual, {scales}, train images",
+    ]
+    assert list(trials(both)) == names
+    write_records(both, tmp_path / "both.jsonl")
+    assert run(["report", str(tmp_path / "both.jsonl"), "--out", str(tmp_path / "report")]) == 0
+    assert all(name in (tmp_path / "report" / "report.md").read_text() for name in names)
+
+
+def test_where_no_code_can_be_compared_it_is_said_why(capsys, tmp_path):
+    other = ["--form", "integer", "--recipe", "p2vit", "--calibration-images", 8]
+    said = verify(capsys, *other, "--max-mismatch", 0.5, "--save-divergence", tmp_path / "x.npz", code=1)
+    assert "power-of-two scales make other grids; only reals are compared" in said.out
+    assert f"no code is compared; {tmp_path / 'x.npz'} was not written" in said.out
+    assert all(line.endswith("; give --max-kl or --min-agreement") for line in said.err.strip().splitlines())
+
+
+def test_a_divergence_that_was_asked_for_and_is_not_there_is_told(capsys, tmp_path):
+    kept = tmp_path / "found.npz"
+    assert f"no code differs; {kept} was not written" in verify(capsys, "--save-divergence", kept).out
+    assert not kept.exists()
+
+
 def test_limits_of_predictions(capsys):
     narrow = ["--acc-bits", "8", "--min-agreement", "0.99", "--max-kl", "0.001"]
     said = verify(capsys, *narrow, code=1)
@@ -197,6 +229,7 @@ def test_an_overflow_that_is_an_error(capsys):
             "recipe, residual_bits and calibration_images: are of the integer form, got the mixed; give --form integer",
         ),
         (["--overflow", "wrap"], "overflow and tile_k: are of narrow accumulators, got no width; give --acc-bits"),
+        (["--seed", "0"], "seed: is of flipped bits, got none; give --flip"),
         (
             ["--acc-bits", "8", "--overflow", "clip"],
             "overflow: unknown name, got 'clip'; known, nearest first: wrap, error, saturate",
