@@ -82,12 +82,16 @@ class Draft:
     def codes(self, name: str, codes: Array, spec: TensorSpec) -> Wire:
         """A constant of codes, under a name of its own where another reader has it in other steps."""
         free, count = name, 0
-        while (free in self.constants and self.constants[free][1] != spec) or (free in self.taken and free != name):
+        while (free in self.constants and not self._holds(free, codes, spec)) or (free in self.taken and free != name):
             count += 1
             free = f"{name}_{count}"
         self.constants[free] = (codes, spec)
         self.specs[free] = spec
         return Wire(free)
+
+    def _holds(self, name: str, codes: Array, spec: TensorSpec) -> bool:
+        known, known_spec = self.constants[name]
+        return known_spec == spec and np.array_equal(known, codes)
 
     def call(self, wire: Wire, name: str) -> None:
         """Call the value like the quantizer whose codes it is; inputs, and values called already, keep their names."""

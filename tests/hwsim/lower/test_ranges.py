@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from hwsim.errors import HwsimError
 from hwsim.lower.ranges import measure
 from hwsim.simulator import simulate
 
@@ -16,3 +17,8 @@ def test_ranges_are_those_of_all_images_at_once(mlp, images, threads):
         assert seen[name].high == values[name].max()
         assert seen[name].row_top == values[name].max(axis=-1).min()
         np.testing.assert_array_equal(seen[name].channels, np.abs(values[name]).max(axis=(0, 1)))
+
+
+def test_no_images_are_no_calibration(mlp):
+    with pytest.raises(HwsimError, match=r"^x: images must have shape "):
+        measure(mlp, {"x": np.zeros((0, 3, 5))})
