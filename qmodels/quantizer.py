@@ -11,6 +11,7 @@ exported graph does not depend on it.
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from hwsim import catalog
 SCALE_FLOOR = 1e-8
 
 
-class Quantizer(nn.Module):
+class Quantizer(nn.Module, ABC):
     """The base of the catalogue `qmodels.quantizers`; `batched` says that axis 0 of the input counts samples."""
 
     zero_point: Tensor
@@ -46,13 +47,13 @@ class Quantizer(nn.Module):
         shape = x.shape[1:] if self.batched else x.shape
         return 1.0 / math.sqrt(math.prod(shape) / self.scale.numel() * self.qmax)
 
+    @abstractmethod
     def initialise(self, x: Tensor) -> None:
         """Set scale (and zero point) from the tensor `x`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def codes(self, x: Tensor) -> Tensor:
         """The integers q (int32, shape of `x`) that `forward` gives the meaning of."""
-        raise NotImplementedError
 
     def extra_repr(self) -> str:
         """Bits, range and granularity, for print(model)."""

@@ -5,6 +5,7 @@ A column whose cells are all numbers (with a sign, a prefix or a unit) is aligne
 
 import html
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import rich.table
@@ -39,6 +40,20 @@ class Table:
         first = [row[0] for row in self.rows]
         ends = [here != below for here, below in zip(first, [*first[1:], None], strict=True)]
         return tuple(end and sum(ends) == len(set(first)) < len(first) for end in ends)
+
+
+def filled(
+    title: str,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    note: Callable[[Sequence[str]], str],
+    place: int,
+    first: bool,
+) -> Table:
+    """The table without columns that are empty in every row, nor the `first` one unless asked for; `note` is of the rest."""
+    kept = [i for i in range(len(columns)) if (i or first) and any(row[i] for row in rows)]
+    heads = tuple(columns[i] for i in kept)
+    return Table(title, heads, tuple(tuple(row[i] for i in kept) for row in rows), note(heads), place)
 
 
 def as_rich(table: Table) -> rich.table.Table:

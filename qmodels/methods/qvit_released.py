@@ -7,16 +7,8 @@ from that code: signed or unsigned codes after the first batch (here unsigned wi
 scales and offsets, the clipping to [-10, 10] behind GELU, its training from random weights with hard distillation.
 """
 
-from qmodels.method import Method, Slot
+from dataclasses import replace
 
-QVIT_RELEASED = Method(
-    name="qvit_released",
-    weights=Slot("lsq", signed=True),
-    inputs=Slot("lsq_plus", signed=False),
-    qkv=Slot("lsq_plus", signed=False),
-    softmax=Slot("lsq", signed=False),
-    per_input_channel=True,
-    per_head=True,
-    irm=True,
-    distillation=1.0,
-)
+from qmodels.methods.qvit import QVIT
+
+QVIT_RELEASED = replace(QVIT, name="qvit_released", per_input_channel=True, dgd=0.0)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hwsim.record import Record
 from reports.rows import number, select, trials
-from reports.table import Table
+from reports.table import Table, filled
 
 _METRICS = ("node_accumulator_bits_proven", "node_accumulator_overflowed")
 
@@ -22,15 +22,7 @@ def accumulators(records: Sequence[Record]) -> Table | None:
         if node
     ]
     heads = ("Comparison", "Product", "Any operands", "Any activations", "Seen", "Overflowed outputs")
-    kept = [i for i in range(len(heads)) if any(row[i] for row in rows)]
-    kept = kept if len(found) > 1 else kept[1:]
-    return Table(
-        "Accumulators, bits",
-        tuple(heads[i] for i in kept),
-        tuple(tuple(row[i] for i in kept) for row in rows),
-        _note([heads[i] for i in kept]),
-        place=68,
-    )
+    return filled("Accumulators, bits", heads, rows, _note, place=68, first=len(found) > 1)
 
 
 def _note(heads: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hwsim.record import Record
 from reports.rows import number, select, trials
-from reports.table import Table
+from reports.table import Table, filled
 
 _METRICS = ("node_codes_compared", "node_cosine", "node_flips")
 
@@ -26,15 +26,7 @@ def nodes(records: Sequence[Record]) -> Table | None:
         "Clamped",
         "Flips",
     )
-    kept = [i for i in range(len(heads)) if any(row[i] for row in rows)]
-    kept = kept if len(found) > 1 else kept[1:]
-    return Table(
-        "Quantizers, one by one",
-        tuple(heads[i] for i in kept),
-        tuple(tuple(row[i] for i in kept) for row in rows),
-        _note([heads[i] for i in kept]),
-        place=66,
-    )
+    return filled("Quantizers, one by one", heads, rows, _note, place=66, first=len(found) > 1)
 
 
 def _note(heads: Sequence[str]) -> str:

@@ -276,6 +276,12 @@ class Odd(Quantizer):
     def forward(self, x):
         return fake_quantize(x, self.positive_scale(), self.zero_point, 0, 15, -1, 1.0)
 
+    def initialise(self, x):
+        self.calibrated = True
+
+    def codes(self, x):
+        return torch.zeros_like(x, dtype=torch.int32)
+
 
 def test_what_cannot_be_mended_is_said():
     report = fold_input_scales(Products(), torch.randn(2, 3, 6, 6))
