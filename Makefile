@@ -24,7 +24,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 checkpoints: $(STAMP)
 	$(BIN)/hwsim train --workload digits_float --out qmodels/checkpoints/digits_float.safetensors

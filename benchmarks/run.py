@@ -1,115 +1,126 @@
-"""Measures what BENCHMARKS.md states: tracing of every model, and simulation beside torch, interleaved in one process.
+"""Measures what BENCHMARKS.md states: `make bench`, or one part with options of its own.
 
-    python benchmarks/run.py [--models NAME ...] [--rounds N]
+    python benchmarks/run.py [trace] [gemm] [models] [--models NAME ...] [--rounds N] [--batch N] [--threads N ...]
 
-Times are medians over the rounds; ratios are medians of each round's ratio. Peak memory is that of a process of its own.
+Tables go to stdout, progress to stderr, everything as JSON to the output folder. All figures are core-seconds (user and
+system time of all threads) of warm processes, taken in turns; a time is the median over the rounds, and a ratio the
+median of each round's ratio.
 """
 
 import argparse
 import json
-import os
-import resource
-import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-MODELS = (
-    "deit_tiny_patch16_224",
-    "deit_small_patch16_224",
-    "deit_base_patch16_224",
-    "deit_small_distilled_patch16_224",
-    "swin_tiny_patch4_window7_224",
-    "swin_small_patch4_window7_224",
-    "digits_deit",
-)
-SIMULATED = "deit_small_patch16_224_w4a4"
+import gemm_cases
+import machine
+import model_cases
+import ours
+import trace_cases
 
-
-def trace_one(name: str) -> dict[str, float]:
-    """Seconds to build and to trace `name` at W4A4, nodes, and the peak memory of this process in MB."""
-    import torch
-
-    import workloads
-    from qmodels import builder, tracing
-
-    workload = workloads.find(f"{name}_w4a4")
-    start = time.perf_counter()
-    model = builder.build(workload)
-    built = time.perf_counter()
-    graph = tracing.trace(model, torch.zeros(2, *workload.model.image), name)
-    traced = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"build_s": built - start, "trace_s": traced - built, "nodes": len(graph.nodes), "peak_mb": peak}
+PARTS = ("trace", "gemm", "models")
 
 
-def simulate_beside_torch(rounds: int) -> dict[str, float]:
-    """One 224 x 224 image through the simulator and the fake-quant model, in turns."""
-    import copy
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them by default")
+    parser.add_argument("--models", nargs="+", help="models by name; each part has its own default")
+    parser.add_argument("--widths", nargs="+", default=model_cases.WIDTHS, help="part models: w4a4, w8a8")
+    parser.add_argument("--rounds", type=int, default=5, help="part gemm, models: 5 by default")
+    parser.add_argument("--batch", type=int, default=32, help="part models: images at once, 32 by default")
+    parser.add_argument("--threads", type=int, nargs="+", default=(1, 2), help="part models: 1 and 2 by default")
+    parser.add_argument("--tiers", nargs="+", help="kernel tiers; all that the machine has by default")
+    parser.add_argument("--no-compile", action="store_true", help="part models: leave torch.compile out")
+    parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for JSON, graphs and ONNX files")
+    options = parser.parse_args(arguments)
+    for part in options.parts:
+        if part not in PARTS:
+            parser.error(f"PART must be one of {', '.join(PARTS)}, got {part}")
+    if 1 not in options.threads:
+        parser.error(f"--threads must contain 1, got {options.threads}; the others are compared with it")
+    return options
 
-    import numpy as np
-    import torch
 
-    import workloads
-    from hwsim.simulator import simulate
-    from qmodels import builder, tracing
+def say(text: str) -> None:
+    """Progress."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
-    workload = workloads.find(SIMULATED)
-    model = builder.build(workload)
-    graph = tracing.trace(model, torch.zeros(2, *workload.model.image), workload.name)
-    double = copy.deepcopy(model).double()
-    generator = np.random.default_rng(0)
-    one = generator.normal(size=(1, *workload.model.image)).astype(np.float32)
-    eight = generator.normal(size=(8, *workload.model.image)).astype(np.float32)
 
-    def torch_run(network: torch.nn.Module, images: np.ndarray, dtype: torch.dtype) -> Callable[[], object]:
-        def call() -> object:
-            with torch.no_grad():
-                return network(torch.from_numpy(images).to(dtype))
+def show(title: str, rows: Sequence[Sequence[str]]) -> None:
+    """A table in Markdown, its first row the heading."""
+    columns = max(len(row) for row in rows)
+    padded = [[*row, *[""] * (columns - len(row))] for row in rows]
+    sizes = [max(len(row[i]) for row in padded) for i in range(columns)]
+    aligned = [
+        "| "
+        + " | ".join(
+            cell.ljust(n) if i == 0 else cell.rjust(n) for i, (cell, n) in enumerate(zip(row, sizes, strict=True))
+        )
+        + " |"
+        for row in padded
+    ]
+    rule = "|" + "|".join("-" * (n + 1) + ("-" if i == 0 else ":") for i, n in enumerate(sizes)) + "|"
+    print(f"\n### {title}\n", *[aligned[0], rule, *aligned[1:]], sep="\n", flush=True)
 
-        return call
 
-    cases: dict[str, Callable[[], object]] = {
-        "simulate 1 image": lambda: simulate(graph, {"input": one}),
-        "fake quant float32 1 image": torch_run(model, one, torch.float32),
-        "fake quant float64 1 image": torch_run(double, one, torch.float64),
-        "simulate 8 images": lambda: simulate(graph, {"input": eight}),
-        "fake quant float32 8 images": torch_run(model, eight, torch.float32),
-    }
-    for case in cases.values():
-        case()
-    times: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, case in cases.items():
-            start = time.perf_counter()
-            case()
-            times[name].append(time.perf_counter() - start)
-    medians = {f"{name} [s]": statistics.median(values) for name, values in times.items()}
-    for images in ("1 image", "8 images"):
-        pairs = zip(times[f"fake quant float32 {images}"], times[f"simulate {images}"], strict=True)
-        medians[f"fake quant float32 / simulate, {images} [x]"] = statistics.median(a / b for a, b in pairs)
-    return medians | {"peak [MB]": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+def keep(folder: Path, name: str, content: Any) -> None:
+    """`content` and the machine as JSON in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"machine": machine.facts(), "result": content}, indent=1)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def trace(options: argparse.Namespace) -> None:
+    """Part `trace`."""
+    results = trace_cases.run_traces(options.models or trace_cases.MODELS)
+    keep(options.out, "trace", results)
+    show("Tracing, W4A4", trace_cases.table(results))
+
+
+def gemm(options: argparse.Namespace) -> None:
+    """Part `gemm`."""
+    result = gemm_cases.run_ladder(options.tiers or ours.tiers(), options.rounds, say)
+    keep(options.out, "gemm", result.json())
+    for title, rows in gemm_cases.tables(result).items():
+        show(f"Products of DeiT-S, one core: {title}", rows)
+
+
+def models(options: argparse.Namespace) -> None:
+    """Part `models`."""
+    settings = model_cases.Settings(
+        options.batch,
+        options.rounds,
+        tuple(options.threads),
+        tuple(options.widths),
+        tuple(options.tiers or ours.tiers()),
+        not options.no_compile,
+        options.out,
+    )
+    for model in options.models or model_cases.MODELS:
+        result, choice = model_cases.run_model(model, settings, say)
+        keep(options.out, model, {**result.json(), **choice, "batch": options.batch})
+        for width in settings.widths:
+            for threads in settings.threads:
+                title = f"{model}, {width}, batch {options.batch}, {model_cases.name('', threads)}"
+                show(title, model_cases.rows(result, settings, width, threads))
+        if {"w4a4", "w8a8"} <= set(settings.widths):
+            show(f"{model}, widths", model_cases.width_ratios(result, settings))
+        different = model_cases.disagreements(result, settings.widths)
+        print(f"\nIntegers that differ between tiers or thread counts: {', '.join(different) or 'none'}")
+        for case, reason in result.skipped.items():
+            print(f"Left out: {case}: {reason.strip().splitlines()[-1]}")
 
 
 def main() -> None:
-    """Run all, or one part in a process of its own."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="*", default=MODELS)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--part", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.part:
-        result = simulate_beside_torch(arguments.rounds) if arguments.part == "simulate" else trace_one(arguments.part)
-        print(json.dumps(result))
-        return
-    for part in (*arguments.models, "simulate"):
-        command = [sys.executable, __file__, "--part", part, "--rounds", str(arguments.rounds)]
-        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # as the command line sets it
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-        print(part)
-        for key, value in json.loads(done.stdout).items():
-            print(f"  {key:45} {value:10.3f}")
+    """Run the parts that were asked for."""
+    options = parsed()
+    print(*(f"{key:12} {value}" for key, value in machine.facts().items()), sep="\n")
+    for part in options.parts or PARTS:
+        {"trace": trace, "gemm": gemm, "models": models}[part](options)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Node:
     inputs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Graph:
     """Inputs and constants with their specs, nodes in topological order, outputs; `meta` says where it came from.
 

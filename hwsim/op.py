@@ -15,12 +15,13 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 
 from hwsim.errors import IllegalModel
+from hwsim.kernels.tier import Grid
 from hwsim.spec import ShiftSpec, TensorSpec
 
 Array = npt.NDArray[Any]
 Specs = tuple[TensorSpec, ...]
 Multiply = Callable[[Array, Array], Array]
-"""Products of centred codes: (G, M, K) and (G or 1, K, N) give accumulators (G, M, N)."""
+"""Products: integers (G, M, K) and (G or 1, K, N) give accumulators (G, M, N), or codes that something makes of them."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -84,8 +85,15 @@ class Op:
         """Its GEMM view for one image, or None."""
         return None
 
-    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply) -> Array:
-        """Its accumulators of integer operands, where `multiply` does the sums: what `run` gives with S3's."""
+    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply, raw: bool = False) -> Array:
+        """Its accumulators of integer operands, where `multiply` does the sums: what `run` gives with S3's.
+
+        multiply gets centred integers, or, where `raw`, codes as they are (of a ShiftSpec always the integers).
+        """
+        raise TypeError(f"{type(self).__name__} has no product")
+
+    def grids(self, inputs: Specs) -> tuple[Grid | None, Grid | None]:
+        """What the raw codes of its `product` mean, left and right operand; None where only centred ones can be taken."""
         raise TypeError(f"{type(self).__name__} has no product")
 
     def reference(self, x: Array, inputs: Specs, out: TensorSpec) -> Array:

@@ -2,7 +2,7 @@
 
 Codes and accumulators live in integer containers, float islands in float64. Images are processed in small chunks on a
 pool of threads; a chunk's result depends on its images alone, so the number of threads and the size of a chunk cannot
-change a single bit.
+change a single bit. Where there are more threads than chunks, several share the work of one.
 """
 
 import os
@@ -14,8 +14,10 @@ import numpy as np
 from hwsim.catalog import unknown
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node
+from hwsim.kernels.team import blas_threads, leading
 from hwsim.op import Array
 from hwsim.ops.quantize import Quantize
+from hwsim.plan import plan
 from hwsim.spec import BipolarSpec, TensorSpec
 
 CHUNK = 4
@@ -79,16 +81,19 @@ def simulate(
         shape = (images * spec.shape[0], *spec.shape[1:]) if spec.batched else spec.shape
         if value.shape != shape:
             raise HwsimError(f"{name}: a replacement must have shape {shape}, got {value.shape}; give all images")
+    team = threads or os.cpu_count() or 1
+    chunk = max(1, min(chunk, -(-images // team)))
     starts = range(0, images, chunk)
-    workers = min(threads or os.cpu_count() or 1, len(starts))
+    workers = min(team, len(starts))
 
     def one(start: int) -> dict[str, Array]:
         stop = min(start + chunk, images)
         part = {name: _images(value, graph.specs[name], start, stop) for name, value in {**feeds, **forced}.items()}
-        return _run(graph, part, first + start, wanted, forced, execute)
+        with leading(team // workers):
+            return _run(graph, part, first + start, wanted, forced, execute)
 
     parts: list[dict[str, Array]] = []
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    with blas_threads(team // workers), ThreadPoolExecutor(workers) as pool:
         try:
             for done, part in enumerate(pool.map(one, starts), 1):
                 parts.append(part)
@@ -161,6 +166,8 @@ def _run(
     execute: Execute,
 ) -> dict[str, Array]:
     """One chunk, whose first image has the index `first`; values are dropped after their last use."""
+    if execute is run_node:
+        return _run_plan(graph, feeds, keep, forced)
     environment = Environment(graph.constants, first)
     for name in graph.inputs:
         quant = graph.specs[name].quant
@@ -174,6 +181,27 @@ def _run(
         environment[node.name] = feeds[node.name] if node.name in forced else value
         for name in {*node.inputs, node.name}:
             if last[name] == index:
+                del environment[name]
+    return kept
+
+
+def _run_plan(
+    graph: Graph, feeds: Mapping[str, Array], keep: Collection[str], forced: Collection[str]
+) -> dict[str, Array]:
+    """One chunk, by the graph's plan."""
+    planned = plan(graph, (*keep, *forced))
+    environment = dict(graph.constants)
+    for name in graph.inputs:
+        quant = graph.specs[name].quant
+        environment[name] = np.asarray(feeds[name], dtype=np.float64 if quant is None else quant.container)
+    kept = {name: environment[name] for name in keep if name in environment}
+    for index, step in enumerate(planned.steps):
+        value = step.run(tuple(environment[name] for name in step.inputs))
+        if step.name in keep:
+            kept[step.name] = value
+        environment[step.name] = feeds[step.name] if step.name in forced else value
+        for name in {*step.inputs, step.name}:
+            if planned.last_uses[name] == index:
                 del environment[name]
     return kept
 

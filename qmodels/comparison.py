@@ -1,6 +1,7 @@
 """Running statistics of a comparison: codes with codes, reals with reals, logits with logits.
 
-Each keeps sums alone, so memory does not grow with the images. Over all elements e (of all images) of one node:
+Each keeps sums alone, so memory does not grow with the images, and can `join` those of further images. Over all elements
+e (of all images) of one node:
 
     cosine = sum(r s) / sqrt(sum(r^2) sum(s^2))        r the reference's reals, s the simulator's
     SQNR   = 10 log10(sum(r^2) / sum((r - s)^2)) dB    infinite where no element differs
@@ -8,6 +9,9 @@ Each keeps sums alone, so memory does not grow with the images. Over all element
 and over all images, with P the softmax of the reference's logits and Q that of the simulator's, in nats:
 
     KL = mean over images of sum over classes of P ln(P / Q)
+
+Reals are added in blocks of BLOCK elements, each by NumPy's pairwise sum, and not by BLAS, whose last bits depend on the
+number of its threads.
 """
 
 import math
@@ -17,6 +21,9 @@ import numpy as np
 
 from hwsim.op import Array
 from hwsim.study.accumulators import Range
+
+BLOCK = 32768
+"""Elements whose products are summed at once: they stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,12 @@ class CodeCount:
             self.largest = max(self.largest, int(step.max()))
         return where
 
+    def join(self, other: "CodeCount") -> None:
+        """Take in the counts of further images."""
+        self.compared += other.compared
+        self.mismatched += other.mismatched
+        self.largest = max(self.largest, other.largest)
+
     def result(self, node: str) -> NodeCodes:
         """What was counted, of the node called `node`."""
         return NodeCodes(node, self.compared, self.mismatched, self.largest)
@@ -106,11 +119,20 @@ class RealSums:
 
     def add(self, values: Array, reference: Array) -> None:
         """Take in reals of equal shape."""
-        s, r = values.reshape(-1), reference.reshape(-1)
-        self.signal += float(np.dot(r, r))
-        self.other += float(np.dot(s, s))
-        self.product += float(np.dot(r, s))
-        self.noise += float(np.dot(r - s, r - s))
+        values, reference = values.reshape(-1), reference.reshape(-1)
+        for start in range(0, values.size, BLOCK):
+            s, r = values[start : start + BLOCK], reference[start : start + BLOCK]
+            self.signal += float((r * r).sum())
+            self.other += float((s * s).sum())
+            self.product += float((r * s).sum())
+            self.noise += float(np.square(r - s).sum())
+
+    def join(self, further: "RealSums") -> None:
+        """Take in the sums of further images."""
+        self.signal += further.signal
+        self.other += further.other
+        self.product += further.product
+        self.noise += further.noise
 
     @property
     def cosine(self) -> float:
@@ -145,6 +167,13 @@ class LogitSums:
         self.agreeing += int((predicted == reference.argmax(1)).sum())
         log_p, log_q = _log_softmax(reference), _log_softmax(logits)
         self.kl += float((np.exp(log_p) * (log_p - log_q)).sum())
+
+    def join(self, other: "LogitSums") -> None:
+        """Take in the sums of further images."""
+        self.images += other.images
+        self.correct += other.correct
+        self.agreeing += other.agreeing
+        self.kl += other.kl
 
     def result(self) -> Predictions:
         """What was summed. A sum of rounding errors may be negative, a divergence not."""

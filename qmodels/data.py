@@ -6,11 +6,13 @@ exact in float32 and the same on every machine. The split is by index i, without
 (360), i % 10 == 1 is `validation` (180), the rest `train` (1257).
 
 Folders: `ROOT/SPLIT/CLASS/IMAGE`, through torchvision's ImageFolder (timm's leaves files open) and timm's evaluation
-transform. `batches` reads them as they are needed, so that a data set of any size takes the memory of one batch.
+transform. `batches` reads them as they are needed, so that a data set of any size takes the memory of one batch, and a
+part of them (`Batches.part`) reads no other image.
 """
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,19 +36,38 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The first `images` of a dataset of pairs (image (C, H, W), class), at most `size` at once; can be read again.
+    """`images` items from `start` on of a dataset of pairs (image (C, H, W), class), at most `size` at once.
 
-    Each item is a pair of tensors (B, C, H, W), (B,).
+    Each item is a pair of tensors (B, C, H, W), (B,). Can be read again.
     """
 
     dataset: Dataset
     images: int
     size: int
+    start: int = 0
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, self.images, self.size):
-            pairs = [self.dataset[i] for i in range(start, min(start + self.size, self.images))]
+        end = self.start + self.images
+        for start in range(self.start, end, self.size):
+            pairs = [self.dataset[i] for i in range(start, min(start + self.size, end))]
             yield torch.stack([image for image, _ in pairs]), torch.tensor([int(label) for _, label in pairs])
+
+    def part(self, start: int, stop: int) -> "Batches":
+        """The images `start` (of these, from 0) to `stop`, less one; its batches begin at `start`."""
+        return replace(self, start=self.start + start, images=stop - start)
+
+    def fingerprint(self) -> str:
+        """A SHA-256 hash of what the images are: names and sizes of files, or values; no file is opened."""
+        digest = hashlib.sha256(f"{self.start} {self.images}\n".encode())
+        chosen = slice(self.start, self.start + self.images)
+        if isinstance(self.dataset, TensorDataset):
+            for tensor in self.dataset.tensors:
+                digest.update(tensor[chosen].numpy().tobytes())
+        else:
+            root = Path(self.dataset.root)
+            for file, label in self.dataset.samples[chosen]:
+                digest.update(f"{Path(file).relative_to(root)}\0{Path(file).stat().st_size} {label}\n".encode())
+        return digest.hexdigest()
 
 
 def digits(split: str) -> tuple[Tensor, Tensor]:
@@ -62,7 +83,7 @@ def digits(split: str) -> tuple[Tensor, Tensor]:
     return images[chosen], torch.from_numpy(bunch.target)[chosen]
 
 
-def image_folder(root: Path, split: str, image: tuple[int, int, int]) -> Dataset:
+def image_folder(root: Path, split: str, image: tuple[int, int, int]) -> ImageFolder:
     """The images under `root/split/CLASS/` as a dataset of pairs (C, H, W) float32, class index (folders in order).
 
     Resized to H / 0.875, cropped at the centre, normalised with ImageNet's mean and deviation: timm's evaluation.

@@ -1,6 +1,6 @@
 """What the models have to show: a workload's graph, and the records of its agreement with the integer simulator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,20 +9,20 @@ from torch import Tensor, nn
 
 from hwsim.graph import Graph
 from hwsim.lower import integerize
-from hwsim.lower.ranges import measure
+from hwsim.lower.ranges import Ranges, measure
 from hwsim.lower.recipe import Recipe, find
 from hwsim.op import Array
 from hwsim.record import Record
 from qmodels import builder, data
 from qmodels.data import Batches
+from qmodels.examiner import SHARD, Examiner, Finding, shards
 from qmodels.tracing import INPUT, trace
-from qmodels.verification import VerifyReport, verify
+from qmodels.verification import VerifyReport
 from qmodels.verify_records import flip_records, overflow_records, records_of
 from qmodels.what_if import Arithmetic, WhatIf
 from workloads.workload import Workload
 
 Progress = Callable[[int, int], None]
-DTYPES = (torch.float64, torch.float32)
 
 
 def graph_of(workload: Workload, checkpoint: Path | None = None) -> Graph:
@@ -51,8 +51,13 @@ class Subject:
     graph: Graph
     settings: tuple[tuple[str, str], ...] = ()
     """What else made the integer form what it is, as tags."""
-    other_grids: bool = False
-    """Whether scales that are powers of two gave the quantizers other grids than fake quant's."""
+    lowering: tuple[Recipe, Ranges] | None = None
+    """What the integer form was made from, besides the mixed one."""
+
+    @property
+    def other_grids(self) -> bool:
+        """Whether scales that are powers of two gave the quantizers other grids than fake quant's."""
+        return self.lowering is not None and self.lowering[0].power_of_two_scales
 
     @property
     def form(self) -> str:
@@ -82,8 +87,7 @@ class Subject:
             said["residual_bits"] = str(chosen.residual_bits)
         ranges = measure(self.mixed, {INPUT: calibration.numpy()}, threads=threads, progress=progress)
         graph = integerize(self.mixed, chosen, ranges)
-        settings = tuple(said.items())
-        return Subject(self.workload, self.model, self.mixed, graph, settings, chosen.power_of_two_scales)
+        return Subject(self.workload, self.model, self.mixed, graph, tuple(said.items()), (chosen, ranges))
 
 
 def subject_of(workload: Workload, checkpoint: Path | None = None) -> Subject:
@@ -136,39 +140,37 @@ def gather(
     what_if: WhatIf | None = None,
     split: str = "test",
     threads: int | None = None,
+    shard_images: int = SHARD,
     progress: Progress | None = None,
 ) -> Evidence:
     """Compare the subject with fake quant in float64, and in float32 too where it is the mixed form as it stands.
 
-    split: which images `batches` are of, for the records.
+    split: which images `batches` are of, for the records. shard_images: see `examiner`.
     """
+    examiner = examiner_of(subject, batches, what_if, threads)
+    count = 0
+
+    def advance(images: int) -> None:
+        nonlocal count
+        count += images
+        if progress:
+            progress(count, batches.images)
+
+    findings = [examiner.examine(shard, advance) for shard in shards(batches.images, shard_images)]
+    return evidence_of(subject, examiner, findings, split)
+
+
+def examiner_of(subject: Subject, batches: Batches, what_if: WhatIf | None, threads: int | None) -> Examiner:
+    """The examiner of the subject on these images."""
     recipe = subject.workload.recipe
     others = {"teacher": _logits(builder.build(recipe.teacher))} if recipe and recipe.teacher else {}
     mixed = subject.mixed if subject.form == "integer" else None
-    arithmetic = Arithmetic(subject.graph, what_if) if what_if else None
-    dtypes = DTYPES[:1] if mixed or arithmetic else DTYPES
-    reports = []
-    for index, dtype in enumerate(dtypes):
+    return Examiner(subject.model, subject.graph, batches, mixed, what_if, others, threads)
 
-        def advance(done: int, total: int, base: int = index) -> None:
-            if progress:
-                progress(base * total + done, len(dtypes) * total)
 
-        judged = {} if index else others
-        reports.append(
-            verify(
-                subject.model,
-                subject.graph,
-                batches,
-                mixed=mixed,
-                execute=arithmetic,
-                others=judged,
-                dtype=dtype,
-                threads=threads,
-                progress=advance,
-            )
-        )
-    return Evidence(subject, tuple(reports), arithmetic, split)
+def evidence_of(subject: Subject, examiner: Examiner, findings: Sequence[Finding], split: str) -> Evidence:
+    """The evidence that the findings of all shards, in their order, are together."""
+    return Evidence(subject, *examiner.joined(findings), split)
 
 
 def agreement(

@@ -8,13 +8,13 @@ The graph is the mixed form, or an integer form lowered from it. There a quantiz
 give them one meaning, and only the reals where they do not. A what-if, in which nodes are run by other arithmetic
 (`execute`: narrow accumulators, flipped bits), runs free alone, beside the graph as it is.
 
-Images come in batches of at most BATCH, and sums are all that is kept of them.
+Images come in batches of at most BATCH, and sums are all that is kept of them (`tally.py`).
 """
 
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from qmodels.comparison import CodeCount, LogitSums, NodeAccumulator, NodeCodes,
 from qmodels.data import Batches
 from qmodels.divergence import Divergence, capture
 from qmodels.reference import Reference, Seen
+from qmodels.tally import Place, Tally
 from qmodels.tracing import INPUT
 
 MODES = ("node_by_node", "free_running")
@@ -109,24 +110,21 @@ def verify(
     compare, or one without a node in its traced graph.
     """
     batches = images if isinstance(images, Batches) else _batches(images, labels)
+    check_images(graph, batches)
+    modes = MODES[1:] if execute else MODES
+    comparison = Comparison(model, graph, mixed, modes, dict(others or {}), dtype, threads)
+    tally = comparison.empty()
+    for part, truth in batches:
+        comparison.add(tally, part, truth, tally.images, execute)
+        if progress:
+            progress(tally.images, batches.images)
+    return comparison.report(tally, batches)
+
+
+def check_images(graph: Graph, batches: Batches) -> None:
+    """Raise HwsimError unless there are images."""
     if not batches.images:
         raise HwsimError(f"{graph.name}: images are needed to compare codes, got none; raise the limit")
-    reference = Reference(model, mixed or graph, dtype)
-    run = _Run(graph, reference, execute, threads)
-    judged = dict(others or {})
-    if mixed is not None:
-        judged["mixed"] = lambda part: real_logits(mixed, part, threads)
-    if execute is not None:
-        judged["exact"] = lambda part: real_logits(graph, part, threads)
-    for part, truth in batches:
-        seen = reference.run(part)
-        logits = {"fake_quant": seen.logits, "integer": run.add(part, seen)}
-        logits.update((name, make(part)) for name, make in judged.items())
-        for name, values in logits.items():
-            run.logits.setdefault(name, LogitSums()).add(values, seen.logits, truth.numpy())
-        if progress:
-            progress(run.images, batches.images)
-    return run.report(str(dtype).removeprefix("torch."))
 
 
 def real_logits(graph: Graph, images: Tensor, threads: int | None = None) -> Array:
@@ -135,80 +133,104 @@ def real_logits(graph: Graph, images: Tensor, threads: int | None = None) -> Arr
     return _reals(graph, graph.outputs[0], simulate(graph, feeds, threads=threads)[graph.outputs[0]])
 
 
-class _Run:
-    """The running sums of one comparison."""
+@dataclass(slots=True, eq=False)
+class Comparison:
+    """`model` against `graph` in one dtype, batch by batch; the arguments are those of `verify`.
 
-    def __init__(self, graph: Graph, reference: Reference, what_if: Execute | None, threads: int | None) -> None:
-        self.graph, self.reference, self.threads = graph, reference, threads
-        self.watch = SeenSums()
-        self.execute = what_if or self.watch
-        shared = {
-            node.name: reference.specs[node.name]
-            for node in graph.nodes
-            if node.name in reference.specs
-            and graph.specs[node.name].quant is not None
-            and graph.specs[node.name].shape == reference.specs[node.name].shape
-        }
-        self.same = [name for name, spec in shared.items() if graph.specs[name] == spec]
-        self.counts = {mode: {name: CodeCount() for name in self.same} for mode in (MODES[1:] if what_if else MODES)}
-        self.sums = {name: RealSums() for name in shared}
-        self.clamped = dict.fromkeys(shared, 0)
-        self.logits: dict[str, LogitSums] = {}
-        self.divergence: Divergence | None = None
-        self.images = 0
+    modes: of MODES; the second alone in a what-if.
+    """
 
-    def add(self, images: Tensor, seen: Seen) -> Array:
-        """Take in one batch; the logits of the graph."""
+    model: nn.Module
+    graph: Graph
+    mixed: Graph | None
+    modes: tuple[str, ...]
+    others: Mapping[str, Logits]
+    dtype: torch.dtype
+    threads: int | None
+    reference: Reference = field(init=False)
+    shared: list[str] = field(init=False)
+    """The quantizers that the graph has too."""
+    same: list[str] = field(init=False)
+    """Those whose codes mean the same in both forms."""
+
+    def __post_init__(self) -> None:
+        self.reference = Reference(self.model, self.mixed or self.graph, self.dtype)
+        own, specs = self.graph.specs, self.reference.specs
+        nodes = [node.name for node in self.graph.nodes if node.name in specs]
+        self.shared = [n for n in nodes if own[n].quant is not None and own[n].shape == specs[n].shape]
+        self.same = [name for name in self.shared if own[name] == specs[name]]
+
+    def empty(self) -> Tally:
+        """The tally of no images."""
+        codes = {mode: {name: CodeCount() for name in self.same} for mode in self.modes}
+        return Tally(0, codes, {name: RealSums() for name in self.shared}, dict.fromkeys(self.shared, 0), {}, {})
+
+    def add(self, tally: Tally, images: Tensor, labels: Tensor, first: int, execute: Execute | None = None) -> None:
+        """Take one batch into `tally`, which must hold images before `first`, the index of the batch's first image;
+        nodes are run by `execute` in a what-if."""
+        seen = self.reference.run(images)
+        logits = {"fake_quant": seen.logits, "integer": self._codes(tally, images, seen, first, execute)}
+        logits.update((name, make(images)) for name, make in self.others.items())
+        if self.mixed is not None:
+            logits["mixed"] = real_logits(self.mixed, images, self.threads)
+        if execute is not None:
+            logits["exact"] = real_logits(self.graph, images, self.threads)
+        for name, values in logits.items():
+            tally.logits.setdefault(name, LogitSums()).add(values, seen.logits, labels.numpy())
+        tally.images += len(images)
+
+    def _codes(self, tally: Tally, images: Tensor, seen: Seen, first: int, execute: Execute | None) -> Array:
+        """Take in the codes and reals of one batch; the logits of the graph."""
         feeds = as_codes(self.graph, {INPUT: images.numpy()})
-        forced = {name: seen.codes[name] for name in self.same}
-        if "node_by_node" in self.counts:
+        if "node_by_node" in self.modes:
+            forced = {name: seen.codes[name] for name in self.same}
             values = simulate(self.graph, feeds, self.same, replace=forced, threads=self.threads)
-            self._compare("node_by_node", values, seen, images)
-        values = simulate(
-            self.graph, feeds, tuple(self.sums), threads=self.threads, execute=self.execute, first=self.images
-        )
-        self._compare("free_running", values, seen, images)
-        for name, sums in self.sums.items():
+            found = self._count(tally.codes["node_by_node"], values, seen)
+            tally.part(Place(found[0], first, first + len(images), found[1]) if found else None)
+        watch = SeenSums()
+        values = simulate(self.graph, feeds, self.shared, threads=self.threads, execute=execute or watch, first=first)
+        self._count(tally.codes["free_running"], values, seen)
+        for name, sums in tally.reals.items():
             quant = self.reference.specs[name].quant
             assert quant is not None
             sums.add(_reals(self.graph, name, values[name]), quant.to_real(seen.codes[name]))
-            self.clamped[name] += seen.clamped[name]
-        self.images += len(images)
+            tally.clamped[name] += seen.clamped[name]
+        tally.see(watch.ranges)
         return _reals(self.graph, self.graph.outputs[0], values[self.graph.outputs[0]])
 
-    def _compare(self, mode: str, values: Mapping[str, Array], seen: Seen, images: Tensor) -> None:
-        """Count; where a node diverges that comes before all that diverged until now, capture it."""
-        first = None
-        for name in self.same:
-            where = self.counts[mode][name].add(values[name], seen.codes[name])
-            if first is None and where.size:
-                first = name, int(where[0])
-        if mode == "free_running" or first is None:
-            return
-        if self.divergence is None or self.same.index(first[0]) < self.same.index(self.divergence.node):
-            forced = {name: seen.codes[name] for name in self.same}
-            found = capture(self.graph, self.reference, forced, images, *first)
-            self.divergence = dataclasses.replace(found, image=self.images + found.image)
+    def _count(self, counts: dict[str, CodeCount], values: Mapping[str, Array], seen: Seen) -> tuple[str, int] | None:
+        """Count; the first node whose codes differ, and the first flat position at which they do."""
+        where = {name: counts[name].add(values[name], seen.codes[name]) for name in self.same}
+        return next(((name, int(places[0])) for name, places in where.items() if places.size), None)
 
-    def report(self, dtype: str) -> VerifyReport:
-        """What was seen."""
-        modes = {
-            mode: tuple(count.result(name) for name, count in counts.items()) for mode, counts in self.counts.items()
-        }
+    def report(self, tally: Tally, batches: Batches) -> VerifyReport:
+        """What `tally` says; `batches` are read again where codes part."""
+        modes = {mode: tuple(c.result(name) for name, c in counts.items()) for mode, counts in tally.codes.items()}
         reals = tuple(
-            NodeReals(name, sums.cosine, sums.sqnr_db, self.clamped[name] / self._elements(name))
-            for name, sums in self.sums.items()
+            NodeReals(name, sums.cosine, sums.sqnr_db, tally.clamped[name] / self._elements(name, tally.images))
+            for name, sums in tally.reals.items()
         )
-        predictions = {name: sums.result() for name, sums in self.logits.items()}
-        absent = tuple(name for name in self.reference.specs if name not in self.sums)
-        accumulators = tuple(self._accumulator(width) for width in widths(self.graph))
-        return VerifyReport(self.images, dtype, modes, reals, absent, predictions, accumulators, self.divergence)
+        predictions = {name: sums.result() for name, sums in tally.logits.items()}
+        absent = tuple(name for name in self.reference.specs if name not in tally.reals)
+        accumulators = tuple(_accumulator(width, tally) for width in widths(self.graph))
+        divergence = self._divergence(tally.place, batches) if tally.place else None
+        dtype = str(self.dtype).removeprefix("torch.")
+        return VerifyReport(tally.images, dtype, modes, reals, absent, predictions, accumulators, divergence)
 
-    def _accumulator(self, width: Width) -> NodeAccumulator:
-        return NodeAccumulator(width.node, width.codes.bits, width.weights.bits, self.watch.ranges.get(width.node))
+    def _divergence(self, place: Place, batches: Batches) -> Divergence:
+        """The divergence at `place`, from the very batch on which it was found."""
+        ((images, _),) = batches.part(place.start, place.stop)
+        seen = self.reference.run(images)
+        forced = {name: seen.codes[name] for name in self.same}
+        found = capture(self.graph, self.reference, forced, images, place.node, place.position)
+        return dataclasses.replace(found, image=place.start + found.image)
 
-    def _elements(self, name: str) -> int:
-        return self.images * math.prod(self.graph.specs[name].shape)
+    def _elements(self, name: str, images: int) -> int:
+        return images * math.prod(self.graph.specs[name].shape)
+
+
+def _accumulator(width: Width, tally: Tally) -> NodeAccumulator:
+    return NodeAccumulator(width.node, width.codes.bits, width.weights.bits, tally.ranges.get(width.node))
 
 
 def _reals(graph: Graph, name: str, value: Array) -> Array:

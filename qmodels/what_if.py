@@ -39,8 +39,8 @@ class Arithmetic:
 
     graph: Graph
     what_if: WhatIf
-    overflows: Mapping[str, Overflow] = field(default_factory=dict, init=False)
-    flips: Mapping[str, int] = field(default_factory=dict, init=False)
+    overflows: dict[str, Overflow] = field(default_factory=dict, init=False)
+    flips: dict[str, int] = field(default_factory=dict, init=False)
     _execute: Execute = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -57,3 +57,16 @@ class Arithmetic:
     def __call__(self, graph: Graph, node: Node, values: Environment) -> Array:
         """The node's value."""
         return self._execute(graph, node, values)
+
+    def join(self, overflows: Mapping[str, Overflow], flips: Mapping[str, int]) -> None:
+        """Take in the counts of further images; of values that no image changes, they are the same."""
+        for node, new in overflows.items():
+            old = self.overflows.get(node)
+            self.overflows[node] = _both(old, new) if old and self.graph.specs[node].batched else new
+        for name, count in flips.items():
+            self.flips[name] = count + (self.flips.get(name, 0) if self.graph.specs[name].batched else 0)
+
+
+def _both(one: Overflow, other: Overflow) -> Overflow:
+    counts = (one.narrowings + other.narrowings, one.overflowed + other.overflowed, one.outputs + other.outputs)
+    return Overflow(*counts)

@@ -1,18 +1,27 @@
 """`hwsim doctor`: the state of the installation."""
 
+from typing import Annotated
+
+import typer
+
 from hwsim import console
 from hwsim.cli._options import Json
 from hwsim.cli._output import versions
 
-EXAMPLE = "hwsim doctor"
+EXAMPLE = "hwsim doctor --warm"
+
+RECIPES = ("lut", "ivit", "ibert", "fqvit", "p2vit")
 
 
-def doctor(json: Json = None) -> None:
-    """Versions, how torchvision was loaded, the CPU, and whether the kernels compile and compute exactly."""
+def doctor(
+    warm: Annotated[bool, typer.Option("--warm", help="Compile all kernels now, so that nothing waits later.")] = False,
+    json: Json = None,
+) -> None:
+    """Versions, how torchvision was loaded, the CPU, and which tier of kernels is used, and why."""
     import os
     import platform
 
-    from hwsim.kernels.check import check_kernels
+    from hwsim.kernels import choose
 
     facts = {"python": platform.python_version(), "machine": platform.machine(), "cores": str(os.cpu_count())}
     facts.update((record.node, str(record.value)) for record in versions())
@@ -22,9 +31,55 @@ def doctor(json: Json = None) -> None:
         facts["torchvision"] = torchvision_shim.STATUS
     except ImportError as error:
         facts["torchvision"] = f"not installed ({error.name})"
-    facts.update(check_kernels())
+    facts.update(_kernel_facts())
+    if warm:
+        facts["warm"] = _warm()
+    facts["tier"] = choose.why()
     if json != "-":
         for key, value in facts.items():
             console.say(f"{key:14} {value}")
     if json:
         console.write_json(json, (), facts)
+
+
+def _kernel_facts() -> dict[str, str]:
+    """What Numba compiles for, and what came of trying each tier."""
+    import numba
+
+    from hwsim.kernels import choose
+    from hwsim.kernels.kernel import cache_folder, cpu
+
+    facts = {"numba": f"{numba.__version__}, CPU {cpu()}", "kernel cache": str(cache_folder())}
+    with console.progress("trying kernels") as advance:
+        tried = choose.trials(advance)
+    for trial in tried:
+        exact = "exact" + (f", pairs of products {trial.pairs:.2f}x" if trial.pairs else "")
+        facts[f"  {trial.name}"] = trial.refusal or exact
+    return facts
+
+
+def _warm() -> str:
+    """Run the digits models in both forms, which compiles what they need; how long it took."""
+    import time
+
+    import numpy as np
+
+    start = time.perf_counter()
+    try:
+        import workloads
+        from hwsim.simulator import as_codes, simulate
+        from qmodels import data, evidence
+    except ImportError as error:
+        return f"the products only: {error.name} is not installed"
+    with console.progress("compiling") as advance:
+        for done, name in enumerate(("digits_w4a4", "digits_w8a8"), 1):
+            workload = workloads.find(name)
+            images, _ = data.load(workload, "train", None, 8)
+            subject = evidence.subject_of(workload, None)
+            graphs = [subject.graph, *(subject.lowered(recipe, images, None, None).graph for recipe in RECIPES)]
+            for graph in graphs:
+                feeds = as_codes(graph, {graph.inputs[0]: images.numpy().astype(np.float32)})
+                simulate(graph, feeds)
+                simulate(graph, feeds, [node.name for node in graph.nodes])  # each node alone, too
+            advance(done, 2)
+    return f"{time.perf_counter() - start:.1f} s"

@@ -8,6 +8,7 @@ import typer
 from hwsim import console
 from hwsim.cli._answer import Answer
 from hwsim.cli._options import Json, ResidualBits, Threads
+from hwsim.cli._scale import gather, kept_shards, workers_of
 from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ EXAMPLE = "hwsim verify digits_w4a4 --form integer --recipe lut --limit 100 --mi
 RECIPE = "lut"
 CALIBRATION_IMAGES = 64
 _STUDY, _LIMITS, _OUTPUT = "What if", "Limits: exit code 1 beyond them", "Output"
+_SCALE = "Scale: many images; the numbers are the same for any of these"
 
 
 def verify(
@@ -65,6 +67,32 @@ def verify(
         typer.Option("--flip", help="node:bit:rate, repeatable.", metavar="FAULT", rich_help_panel=_STUDY),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of the flips; 0.", rich_help_panel=_STUDY)] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            help="Worker processes; 1 is this one. Finished shards are kept, so that a killed run goes on from there.",
+            rich_help_panel=_SCALE,
+        ),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option("--backend", help="Of the workers: loky (default), dask or ray.", rich_help_panel=_SCALE),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="ADDRESS", help="Of a cluster of dask or ray; one here.", rich_help_panel=_SCALE
+        ),
+    ] = None,
+    shard_images: Annotated[
+        int | None, typer.Option("--shard-images", min=1, help="Images handed out at once; 32.", rich_help_panel=_SCALE)
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", help="Folder of finished shards; with --jobs, the cache.", rich_help_panel=_SCALE),
+    ] = None,
     per_node: Annotated[
         bool, typer.Option("--per-node", help="Show every node, not only the worst.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -93,7 +121,8 @@ def verify(
     from hwsim.files import check_writable
     from hwsim.record import write_records
     from qmodels import data as datasets
-    from qmodels import evidence
+    from qmodels.evidence import subject_of
+    from qmodels.sharding import job_of
 
     integer = _is_integer(form, recipe, residual_bits, calibration_images)
     what_if = _what_if(acc_bits, overflow, tile_k, flip, seed)
@@ -104,15 +133,17 @@ def verify(
     for path in (save_divergence, records, result):
         if path:
             check_writable(path)
+    workers = workers_of(jobs, backend, scheduler, threads)
     workload, file = _workload(checkpoint)
     batches = datasets.batches(workload, split, data, limit)
-    subject = evidence.subject_of(workload, file)
+    subject = subject_of(workload, file)
     if integer:
         calibration, _ = datasets.load(workload, "train", data, calibration_images or CALIBRATION_IMAGES)
         with console.progress("calibrate") as advance:
             subject = subject.lowered(recipe or RECIPE, calibration, threads, advance, residual_bits=residual_bits)
-    with console.progress("verify") as advance:
-        seen = evidence.gather(subject, batches, what_if=what_if, split=split, threads=threads, progress=advance)
+    job = job_of(subject, batches, file, data, split, what_if)
+    kept = kept_shards(job, batches, shard_images, resume) if jobs or resume else None
+    seen = gather(subject, batches, job, workers, kept, shard_images)
     verdicts = _verdicts(subject.graph, next(iter(batches))[0]) if report else ()
     beside = None if integer else records or result
     answer = Answer(
@@ -124,6 +155,8 @@ def verify(
         answer.show(per_node)
     if json:
         console.write_json(json, answer.records(), answer.summary())
+    if kept:
+        kept.forget()
     answer.tell_failures()
 
 

@@ -1,51 +1,71 @@
-"""Float islands in float64, row by row: layernorm, softmax, gelu (S5 to S7). No fastmath: sums are in index order."""
+"""Float islands in float64, row by row: layernorm, softmax, gelu (S5 to S7). No fastmath: sums have one order (float_rows).
+
+Rows are the last axis of (O, M, C) arrays and are contiguous; the other axes may have any strides.
+"""
 
 import math
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.kernels.kernel import kernel
+from hwsim.kernels.float_erf import erf
+from hwsim.kernels.float_exp import exp
+from hwsim.kernels.kernel import inline_kernel, kernel
+from hwsim.kernels.simd.float_rows import contiguous, row_max, row_squares, row_sum
 
 Float64 = npt.NDArray[np.float64]
 
 
+def _layernorm_row(x: Float64, weight: Float64, bias: Float64, epsilon: float, out: Float64) -> None:
+    """(x - mean) / sqrt(variance + epsilon) * weight + bias, with the biased variance."""
+    columns = x.shape[0]
+    mean = row_sum(x) / columns
+    inverse = 1.0 / math.sqrt(row_squares(x, mean) / columns + epsilon)
+    for c in range(columns):
+        out[c] = (x[c] - mean) * inverse * weight[c] + bias[c]
+
+
+def _softmax_row(x: Float64, out: Float64) -> None:
+    """exp(x - max) / sum."""
+    top = row_max(x)
+    for c in range(x.shape[0]):
+        out[c] = exp(x[c] - top)
+    total = row_sum(out)
+    for c in range(x.shape[0]):
+        out[c] = out[c] / total
+
+
+def _gelu_of(x: float) -> float:
+    """x / 2 * (1 + erf(x / sqrt(2)))."""
+    return x * 0.5 * (1.0 + erf(x * 0.7071067811865476))
+
+
+layernorm_row = kernel(_layernorm_row)
+softmax_row = kernel(_softmax_row)
+gelu_of = inline_kernel(_gelu_of)
+
+
 def _layernorm(x: Float64, weight: Float64, bias: Float64, epsilon: float, out: Float64) -> None:
-    """Rows of x (R, C) to (x - mean) / sqrt(variance + epsilon) * weight + bias, with the biased variance."""
-    rows, columns = x.shape
-    for r in range(rows):
-        total = 0.0
-        for c in range(columns):
-            total += x[r, c]
-        mean = total / columns
-        squares = 0.0
-        for c in range(columns):
-            centred = x[r, c] - mean
-            squares += centred * centred
-        inverse = 1.0 / math.sqrt(squares / columns + epsilon)
-        for c in range(columns):
-            out[r, c] = (x[r, c] - mean) * inverse * weight[c] + bias[c]
+    """Every row of x (O, M, C); weight and bias (C,)."""
+    for i in range(x.shape[0]):
+        for m in range(x.shape[1]):
+            layernorm_row(contiguous(x[i, m]), weight, bias, epsilon, contiguous(out[i, m]))
 
 
 def _softmax(x: Float64, out: Float64) -> None:
-    """Rows of x (R, C) to exp(x - max) / sum."""
-    rows, columns = x.shape
-    for r in range(rows):
-        top = x[r, 0]
-        for c in range(1, columns):
-            top = max(top, x[r, c])
-        total = 0.0
-        for c in range(columns):
-            out[r, c] = math.exp(x[r, c] - top)
-            total += out[r, c]
-        for c in range(columns):
-            out[r, c] /= total
+    """Every row of x (O, M, C)."""
+    for i in range(x.shape[0]):
+        for m in range(x.shape[1]):
+            softmax_row(contiguous(x[i, m]), contiguous(out[i, m]))
 
 
 def _gelu(x: Float64, out: Float64) -> None:
-    """x / 2 * (1 + erf(x / sqrt(2))) of every element of the flat x."""
+    """Every element of x (O, M, C)."""
     for i in range(x.shape[0]):
-        out[i] = x[i] * 0.5 * (1.0 + math.erf(x[i] * 0.7071067811865476))
+        for m in range(x.shape[1]):
+            row, reals = contiguous(x[i, m]), contiguous(out[i, m])
+            for c in range(row.shape[0]):
+                reals[c] = gelu_of(row[c])
 
 
 layernorm = kernel(_layernorm)

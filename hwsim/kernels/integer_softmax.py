@@ -41,16 +41,17 @@ def _normalise(e: Int64, numerator: int, shift: int, half: int, qmax: int, out: 
 
 
 def _log_codes(e: Int64, last: int, out: npt.NDArray[np.integer]) -> None:
-    """Rows of weights e (R, N) to log2(sum / e), rounded up from 1.5 * 2^k on, at most `last` (S12c)."""
+    """Rows of weights e (R, N) to log2(sum / e), rounded up from 1.5 * 2^k on, at most `last` (S12c).
+
+    A code is how many k there are, of 0 .. last - 1, with 3 * 2^k * e <= 2 * sum: e is not above floor(2 * sum / 3) >> k.
+    """
     for row in range(e.shape[0]):
-        twice = 2 * np.sum(e[row])
-        for i in range(e.shape[1]):
-            code = 0
-            bound = 3 * e[row, i]
-            while twice >= bound and code < last:
-                bound <<= 1
-                code += 1
-            out[row, i] = code
+        most = 2 * np.sum(e[row]) // 3
+        out[row] = 0
+        for k in range(last):
+            bound = most >> k
+            for i in range(e.shape[1]):
+                out[row, i] += e[row, i] <= bound
 
 
 shift_exp = kernel(_shift_exp)

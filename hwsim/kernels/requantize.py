@@ -1,4 +1,4 @@
-"""Quantize (S2) and requantize (S4) over (outer, channels, inner) arrays."""
+"""Requantize (S4) over (outer, channels, inner) arrays."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,28 +6,6 @@ import numpy.typing as npt
 from hwsim.kernels.kernel import kernel
 
 ROUNDINGS = ("half_even", "half_up", "double_round", "floor")
-
-
-def _quantize(
-    x: npt.NDArray[np.float64],
-    scale: npt.NDArray[np.float64],
-    zero_point: npt.NDArray[np.int64],
-    qmin: int,
-    qmax: int,
-    out: npt.NDArray[np.integer],
-) -> bool:
-    """S2 into `out`; False where an x is NaN or infinite (its code is then meaningless)."""
-    finite = True
-    for i in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            low, high = float(qmin - zero_point[c]), float(qmax - zero_point[c])
-            for j in range(x.shape[2]):
-                value = x[i, c, j]
-                finite &= bool(abs(value) <= 1.7976931348623157e308)
-                steps = np.rint(value / scale[c])
-                steps = min(max(steps, low), high)
-                out[i, c, j] = np.int64(steps) + zero_point[c]
-    return finite
 
 
 def _requantize(
@@ -67,5 +45,4 @@ def _requantize(
                 out[i, c, j] = min(max(code + zero_out[c], np.int64(qmin)), np.int64(qmax))
 
 
-quantize = kernel(_quantize)
 requantize = kernel(_requantize)

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from hwsim.kernels.memory import empty
 from hwsim.kernels.requantize import ROUNDINGS
 from hwsim.kernels.round_shift import round_shift
+from hwsim.kernels.simd.lookup import lookup
 from hwsim.op import Array, need
 from hwsim.spec import IntegerSpec, QuantSpec, TensorSpec, along, describe
 
@@ -67,3 +69,12 @@ def rounded(values: Array, shift: int, rounding: str, out: TensorSpec) -> Array:
     mode, zero = ROUNDINGS.index(rounding), out.quant.zero_point[0]
     round_shift(values.reshape(-1), shift, mode, zero, out.quant.qmin, out.quant.qmax, codes)
     return codes.reshape(values.shape)
+
+
+def from_table(codes: Array, least: int, table: Array) -> Array:
+    """The entry for every code, the first of them for the code `least`; axes in the order that codes have in memory."""
+    order = sorted(range(codes.ndim), key=lambda axis: -abs(codes.strides[axis]))
+    inner = np.ascontiguousarray(codes.transpose(order))
+    result = empty(inner.shape, table.dtype)
+    lookup(inner.reshape(-1), least, table, result.reshape(-1))
+    return result.transpose(np.argsort(order)) if order else result

@@ -118,5 +118,5 @@ def float_norm(norm: Norm, x: Array, step: float, square: float) -> Array:
     weight, bias = np.array(norm.gain, np.float64) * one / step, np.array(norm.offset, np.float64) * one
     rows = np.ascontiguousarray(x, dtype=np.float64).reshape(-1, x.shape[-1])
     result = np.empty_like(rows)
-    layernorm(rows, weight, bias, max(norm.epsilon, NO_EPSILON) * square, result)
+    layernorm(rows[np.newaxis], weight, bias, max(norm.epsilon, NO_EPSILON) * square, result[np.newaxis])
     return result.reshape(x.shape)

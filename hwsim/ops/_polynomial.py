@@ -56,7 +56,11 @@ def need_polynomial(scores: TensorSpec, constants: Constants) -> None:
 
 def polynomial_weights(scores: Array, constants: Constants, fraction_bits: int, halvings: int) -> Array:
     """The weights (R, N) of scores (..., N)."""
-    x = differences(scores)
+    return weights_of(differences(scores), constants, fraction_bits, halvings)
+
+
+def weights_of(x: Array, constants: Constants, fraction_bits: int, halvings: int) -> Array:
+    """The weights of differences x, int64, of any shape."""
     weights = np.empty(x.shape, dtype=np.int64)
     polynomial_exp(x.reshape(-1), *constants, fraction_bits, halvings, weights.reshape(-1))
     return weights

@@ -1,19 +1,18 @@
 """What linear, conv2d and matmul share: S3, acc = sum over k of (a - za)(b - zb), its width, its scale, its cost. Codes
-of a ShiftSpec stand for the integers of its table (S14); as the left operand they multiply by shifting.
+of a ShiftSpec stand for the integers of its table (S14), by which hardware multiplies by shifting.
 
 A product with a float operand is a float island: both operands are taken as reals (S1) and multiplied in float64.
 """
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 
-from hwsim.kernels.gemm import gemm
-from hwsim.kernels.shift_gemm import shift_gemm
-from hwsim.op import Action, Array, Gemm, Multiply, bounds, need
-from hwsim.spec import MAX_BITS, IntegerSpec, QuantSpec, ShiftSpec, TensorSpec, along, signed_bits
+from hwsim.kernels import choose
+from hwsim.kernels.tier import Grid
+from hwsim.op import Action, Array, Gemm, Op, Specs, bounds, need
+from hwsim.spec import MAX_BITS, IntegerSpec, QuantSpec, ShiftSpec, TensorSpec, along, narrowest, signed_bits
 
 
 def product_spec(
@@ -85,26 +84,50 @@ def real(values: Array, spec: TensorSpec) -> Array:
     return values if spec.quant is None else spec.quant.to_real(values)
 
 
-def integer_product(a: Array, b: Array) -> Array:
-    """Exact (G, M, K) @ (G or 1, K, N) of centred codes, as int32 (G, M, N)."""
-    out = np.empty((a.shape[0], a.shape[1], b.shape[2]), dtype=np.int32)
-    gemm(np.ascontiguousarray(a, dtype=np.int32), np.ascontiguousarray(b), out)
-    return out
+def operand(values: Array, spec: TensorSpec, raw: bool) -> Array:
+    """What a product multiplies: centred integers, or where `raw` codes as they are (of a ShiftSpec always integers)."""
+    assert spec.quant is not None
+    if raw and isinstance(spec.quant, ShiftSpec):
+        return np.asarray(spec.quant.values().astype(narrowest(*bounds(spec)))[values])
+    return values if raw else centred(values, spec)
 
 
-def left_operand(values: Array, spec: TensorSpec) -> tuple[Array, Multiply]:
-    """What stands on the left of a product and what multiplies it: codes and shifts (S14), else integers and S3's sums."""
+def grid(spec: TensorSpec, groups: int | None = None, columns: int | None = None, parts: int = 1) -> Grid | None:
+    """The grid of raw codes whose zero points may differ along the axis of `groups` or of `columns` (in `parts` groups);
+    None where they differ along another one."""
+    assert spec.quant is not None
     if isinstance(spec.quant, ShiftSpec):
-        return values, partial(_shift_product, spec.quant)
-    return centred(values, spec), integer_product
+        return Grid(*bounds(spec), np.zeros((1, 1), np.int64))
+    zero = np.array(spec.quant.zero_point, dtype=np.int64)
+    shapes = {columns: (parts, -1), groups: (-1, 1)}
+    if (zero == zero[0]).all():
+        zero = zero[:1, np.newaxis]
+    elif spec.quant.axis in shapes:
+        zero = zero.reshape(shapes[spec.quant.axis])
+    else:
+        return None
+    return Grid(spec.quant.qmin, spec.quant.qmax, zero)
 
 
-def _shift_product(grid: ShiftSpec, codes: Array, v: Array) -> Array:
-    """Exact (G, M, K) codes of `grid` times (G or 1, K, N) integers, as int32 (G, M, N)."""
-    out = np.empty((codes.shape[0], codes.shape[1], v.shape[2]), dtype=np.int32)
-    significand, shift = (np.array(column, dtype=np.int32) for column in (grid.significand, grid.shift))
-    shift_gemm(np.ascontiguousarray(codes), significand, shift, grid.zero, np.ascontiguousarray(v), out)
-    return out
+def integer_product(op: Op, values: tuple[Array, ...], inputs: Specs) -> Array:
+    """The exact accumulators of `op`, int32, on this process's tier of kernels."""
+    raw, left, right = operand_grids(op, inputs)
+    return op.product(values, inputs, lambda a, b: multiply(a, b, left, right), raw)
+
+
+def operand_grids(op: Op, inputs: Specs) -> tuple[bool, Grid, Grid]:
+    """Whether `op` can multiply raw codes, and the grids of what it multiplies."""
+    left, right = op.grids(inputs)
+    if left is not None and right is not None:
+        return True, left, right
+    left, right = (Grid(*bounds(spec), np.zeros((1, 1), np.int64)) for spec in inputs)
+    return False, left, right
+
+
+def multiply(a: Array, b: Array, left: Grid, right: Grid) -> Array:
+    """(G, M, K) codes of `left` times (G or 1, K, N) of `right`, as int32 (G, M, N)."""
+    tier = choose.tier_for(left, right, a.shape[-1])
+    return tier.product(a, left, tier.pack(b, right, left))
 
 
 def product_count(view: Gemm, a: TensorSpec, b: TensorSpec) -> Counter[Action]:

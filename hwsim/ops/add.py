@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwsim.kernels.memory import empty
+from hwsim.kernels.saturating_add import saturating_add
 from hwsim.op import Action, Array, Op, Specs
 from hwsim.ops._broadcast import broadcast_spec, sum_spec
-from hwsim.spec import FLOAT_BITS, TensorSpec
+from hwsim.ops._rowviews import room_for
+from hwsim.spec import FLOAT_BITS, IntegerSpec, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,11 @@ class Add(Op):
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """In float64, or exactly in integers and then clamped."""
         if out.quant is None:
-            return np.asarray(np.add(*values))
+            a, b = values
+            return np.add(a, b, out=room_for(values))
+        if sum(max(spec.quant.qmax, -spec.quant.qmin) for spec in inputs if spec.quant) < 1 << 31:
+            a, b = np.broadcast_arrays(*values)
+            return _narrow(a, b, out.quant)
         total = np.add(*values, dtype=np.int64)
         return np.clip(total, out.quant.qmin, out.quant.qmax, out=total).astype(out.quant.container)
 
@@ -42,3 +49,20 @@ class Add(Op):
         if out.quant is None:
             return Counter({Action("add", FLOAT_BITS, FLOAT_BITS): out.elements})
         return Counter({Action("add", inputs[0].bits, inputs[1].bits): out.elements})
+
+
+def _narrow(a: Array, b: Array, quant: IntegerSpec) -> Array:
+    """The clamped sum of codes, which fits 32 bits, of arrays of one shape; axes in the order that `a` has in memory."""
+    order = sorted(range(a.ndim), key=lambda axis: -abs(a.strides[axis]))
+    shape = tuple(a.shape[axis] for axis in order)
+    inner, place = 1, len(shape)  # the axes behind `place` lie side by side in both
+    left, right = a.transpose(order), b.transpose(order)
+    while place and all(v.strides[place - 1] == inner * v.itemsize for v in (left, right)):
+        place -= 1
+        inner *= shape[place]
+    if inner == 1:
+        left, right, inner, place = np.ascontiguousarray(left), np.ascontiguousarray(right), a.size, 0
+    total = empty(shape, quant.container)
+    rows = (-1, shape[place - 1] if place else 1, inner)
+    saturating_add(left.reshape(rows), right.reshape(rows), quant.qmin, quant.qmax, total.reshape(rows))
+    return total.transpose(np.argsort(order)) if order else total

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwsim.kernels.memory import empty
 from hwsim.op import Action, Array, Op, Specs, need, need_axes
 from hwsim.spec import TensorSpec
 
@@ -38,10 +39,13 @@ class Concat(Op):
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """Constants are broadcast along the batch."""
-        if not out.batched:
-            return np.concatenate(values, axis=self.axis)
-        batch = max(value.shape[0] for value in values)
-        return np.concatenate([np.broadcast_to(v, (batch, *v.shape[1:])) for v in values], axis=self.axis)
+        if out.batched:
+            batch = max(value.shape[0] for value in values)
+            values = tuple(np.broadcast_to(value, (batch, *value.shape[1:])) for value in values)
+        size = sum(value.shape[self.axis] for value in values)
+        shape = values[0].shape
+        result = empty((*shape[: self.axis], size, *shape[self.axis + 1 :]), np.result_type(*values))
+        return np.concatenate(values, axis=self.axis, out=result)
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """Nothing."""

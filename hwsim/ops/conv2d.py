@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwsim.kernels.tier import Grid
 from hwsim.op import Action, Array, Gemm, Multiply, Op, Specs, need
-from hwsim.ops._product import centred, integer_product, product_count, product_spec, real
-from hwsim.spec import TensorSpec
+from hwsim.ops._product import grid, integer_product, operand, product_count, product_spec, real
+from hwsim.spec import QuantSpec, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Conv2d(Op):
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """Patches as rows (im2col), one product per group."""
         if out.quant is not None:
-            return self.product(values, inputs, integer_product)
+            return integer_product(self, values, inputs)
         batch = values[0].shape[0]
 
         def by_image(rows: Array, columns: Array) -> Array:
@@ -59,13 +60,22 @@ class Conv2d(Op):
 
         return self._patches(real(values[0], inputs[0]), real(values[1], inputs[1]), by_image)
 
-    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply) -> Array:
+    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply, raw: bool = False) -> Array:
         """One product per group, of the patches of all images."""
-        return self._patches(centred(values[0], inputs[0]), centred(values[1], inputs[1]), multiply)
+        image, kernel = (operand(value, spec, raw) for value, spec in zip(values, inputs, strict=True))
+        quant = inputs[0].quant
+        zero = quant.zero_point[0] if raw and isinstance(quant, QuantSpec) else 0
+        return self._patches(image, kernel, multiply, zero)
 
-    def _patches(self, image: Array, kernel: Array, multiply: Multiply) -> Array:
+    def grids(self, inputs: Specs) -> tuple[Grid | None, Grid | None]:
+        """Zero points of kernels may lie along the columns of each group."""
+        return grid(inputs[0]), grid(inputs[1], columns=0, parts=self.groups)
+
+    def _patches(self, image: Array, kernel: Array, multiply: Multiply, zero: int = 0) -> Array:
         vertical, horizontal = self.padding
-        image = np.pad(image, ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal)))
+        if vertical or horizontal:
+            edges = ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal))
+            image = np.pad(image, edges, constant_values=zero)
         windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[2:], axis=(2, 3))
         windows = windows[:, :, :: self.stride[0], :: self.stride[1]].transpose(0, 2, 3, 1, 4, 5)
         batch, height, width = windows.shape[:3]

@@ -3,8 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
+
+from hwsim.kernels.float_codes import dequantize, dequantize_columns
 from hwsim.op import Action, Array, Op, Specs, need
-from hwsim.spec import FLOAT_BITS, TensorSpec
+from hwsim.ops._rowviews import by_grid
+from hwsim.spec import FLOAT_BITS, ShiftSpec, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,15 @@ class Dequantize(Op):
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S1 in float64."""
-        assert inputs[0].quant is not None
-        return inputs[0].quant.to_real(values[0])
+        quant = inputs[0].quant
+        assert quant is not None
+        if isinstance(quant, ShiftSpec):
+            return quant.to_real(values[0])
+        q, columns = by_grid(values[0], quant.axis)
+        rows, result = q.like("float64")
+        scale, zero = np.asarray(quant.scale, dtype=np.float64), np.asarray(quant.zero_point, dtype=np.int64)
+        (dequantize_columns if columns else dequantize)(q.rows, scale, zero, rows)
+        return result
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """One dequantize per element."""

@@ -21,7 +21,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 from hwsim.op import Action, Array, Op, Specs
+from hwsim.ops._once import once
 from hwsim.ops._polynomial import (
     check_polynomial,
     fitted_polynomial_scale,
@@ -29,6 +32,7 @@ from hwsim.ops._polynomial import (
     need_polynomial,
     polynomial_count,
     polynomial_weights,
+    weights_of,
 )
 from hwsim.ops._scores import (
     HALVINGS,
@@ -41,6 +45,7 @@ from hwsim.ops._scores import (
     probabilities,
     row_count,
 )
+from hwsim.ops._tablerows import MOST_BITS, Rows, rows_of, softmax_in_rows
 from hwsim.spec import QuantSpec, TensorSpec
 
 
@@ -89,10 +94,17 @@ class IBertSoftmax(Op):
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S12b."""
         (scores,) = values
+        codes = softmax_in_rows(self, scores, inputs[0])
+        if codes is not None:
+            return codes
         constants = self.ln2, self.b, self.c
         weights = polynomial_weights(scores, constants, self.fraction_bits, self.halvings)
         numerator, shift = 1 << self.reciprocal_bits, self.reciprocal_bits - self.bits
         return probabilities(weights, numerator, shift, 0, out).reshape(scores.shape)
+
+    def rows(self, scores: TensorSpec) -> Rows | None:
+        """The constants of its row kernel."""
+        return _rows(self, scores)
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """Per element: maximum, subtraction, the exponential, sum, product and shift; per row a division."""
@@ -103,3 +115,12 @@ class IBertSoftmax(Op):
     def reference(self, x: Array, inputs: Specs, out: TensorSpec) -> Array:
         """S6."""
         return float_softmax(x)
+
+
+@once
+def _rows(op: IBertSoftmax, scores: TensorSpec) -> Rows | None:
+    if scores.bits > MOST_BITS:
+        return None
+    weights = weights_of(-np.arange(1 << scores.bits), (op.ln2, op.b, op.c), op.fraction_bits, op.halvings)
+    numerator, shift = 1 << op.reciprocal_bits, op.reciprocal_bits - op.bits
+    return rows_of(weights, numerator, shift, 0, op.bits, scores.shape[-1])

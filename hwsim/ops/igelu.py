@@ -26,13 +26,17 @@ import numpy as np
 
 from hwsim.kernels.integer_gelu import polynomial_gelu
 from hwsim.op import Action, Array, Op, Specs, bounds, need
-from hwsim.ops._codes import WIDTH, centred_wide, check_rounding, need_codes, need_width, rounded
+from hwsim.ops._codes import WIDTH, centred_wide, check_rounding, from_table, need_codes, need_width, rounded
+from hwsim.ops._once import once
 from hwsim.ops.gelu import Gelu
 from hwsim.spec import QuantSpec, TensorSpec
 
 A, B = 0.2888, 1.769  # I-BERT (ICML 2021), i-GELU
 B_BITS, WEIGHT_BITS = 11, 24
 """What b has at least and w at most, as `lower` makes them."""
+
+TABLE_BITS = 16
+"""Widest input whose results are computed once, for every code, and looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +99,11 @@ class IGelu(Op):
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S13b."""
-        q = centred_wide(values[0], inputs[0])
-        products = np.empty_like(q)
-        polynomial_gelu(q.reshape(-1), self.fraction, self.b, self.c, self.erf_shift, products.reshape(-1))
-        return rounded(products, self.shift, self.rounding, out)
+        quant = inputs[0].quant
+        assert quant is not None
+        if quant.bits <= TABLE_BITS:
+            return from_table(values[0], quant.qmin, _entries(self, inputs[0], out))
+        return _computed(self, values[0], inputs[0], out)
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """Per element: minimum, two adds, the square, the product, the rounding add, and the shifts that are not 0."""
@@ -123,3 +128,17 @@ def _constants(scale: float, fraction: int) -> tuple[int, int]:
     """b and c for codes of `scale` refined by `fraction` bits."""
     steps = math.ldexp(math.sqrt(2) / scale, fraction)
     return round(B * steps), round(steps * steps / A)
+
+
+@once
+def _entries(op: IGelu, x: TensorSpec, out: TensorSpec) -> Array:
+    """S13b of every code there is."""
+    assert x.quant is not None
+    return _computed(op, x.quant.codebook(), x, out)
+
+
+def _computed(op: IGelu, codes: Array, x: TensorSpec, out: TensorSpec) -> Array:
+    q = centred_wide(codes, x)
+    products = np.empty_like(q)
+    polynomial_gelu(q.reshape(-1), op.fraction, op.b, op.c, op.erf_shift, products.reshape(-1))
+    return rounded(products, op.shift, op.rounding, out)

@@ -37,6 +37,7 @@ from hwsim.ops._norm import (
     norm_spec,
     roots,
 )
+from hwsim.ops._normrows import norm_in_rows
 from hwsim.spec import QuantSpec, TensorSpec
 
 RESOLUTION_BITS = 16
@@ -89,6 +90,9 @@ class ILayerNorm(Op):
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S11a."""
+        codes = norm_in_rows(self, values[0], inputs[0])
+        if codes is not None:
+            return codes
         q = centred_wide(values[0], inputs[0])
         rows = q.reshape(-1, q.shape[-1])
         y, squares = np.empty_like(rows), np.empty(len(rows), dtype=np.int64)

@@ -8,6 +8,7 @@ import numpy as np
 
 from hwsim.kernels.elementwise import layernorm
 from hwsim.op import Action, Array, Op, Specs, need, need_float
+from hwsim.ops._rowviews import by_last, real
 from hwsim.spec import FLOAT_BITS, TensorSpec
 
 
@@ -38,9 +39,10 @@ class LayerNorm(Op):
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S5 in float64."""
-        x, weight, bias = (np.ascontiguousarray(value, dtype=np.float64) for value in values)
-        result = np.empty_like(x)
-        layernorm(x.reshape(-1, x.shape[-1]), weight, bias, self.epsilon, result.reshape(-1, x.shape[-1]))
+        weight, bias = (np.ascontiguousarray(value, dtype=np.float64) for value in values[1:])
+        x = by_last(real(values[0]))
+        rows, result = x.like("float64")
+        layernorm(x.rows, weight, bias, self.epsilon, rows)
         return result
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:

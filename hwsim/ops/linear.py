@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwsim.kernels.tier import Grid
 from hwsim.op import Action, Array, Gemm, Multiply, Op, Specs, need
-from hwsim.ops._product import centred, left_operand, product_count, product_spec, real
+from hwsim.ops._product import grid, integer_product, operand, product_count, product_spec, real
 from hwsim.spec import TensorSpec
 
 
@@ -36,16 +37,17 @@ class Linear(Op):
             rows = real(x, inputs[0])  # one product per image, because BLAS may sum in another order for more rows
             rows = rows.reshape(-1, inputs[0].shape[0], x.shape[-1]) if x.ndim == 2 else rows
             return np.asarray(np.matmul(rows, real(weight, inputs[1]).T)).reshape(*x.shape[:-1], weight.shape[0])
-        left, multiply = left_operand(x, inputs[0])
-        return self._rows(left, centred(weight, inputs[1]), multiply)
+        return integer_product(self, values, inputs)
 
-    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply) -> Array:
+    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply, raw: bool = False) -> Array:
         """All rows in one product."""
-        return self._rows(centred(values[0], inputs[0]), centred(values[1], inputs[1]), multiply)
-
-    def _rows(self, x: Array, weight: Array, multiply: Multiply) -> Array:
+        x, weight = (operand(value, spec, raw) for value, spec in zip(values, inputs, strict=True))
         acc = multiply(x.reshape(1, -1, x.shape[-1]), weight.T[np.newaxis])
         return acc.reshape(*x.shape[:-1], weight.shape[0])
+
+    def grids(self, inputs: Specs) -> tuple[Grid | None, Grid | None]:
+        """Zero points of weights may lie along the columns."""
+        return grid(inputs[0]), grid(inputs[1], columns=0)
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """MACs and zero-point corrections."""

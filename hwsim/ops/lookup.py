@@ -15,7 +15,8 @@ from typing import Self
 import numpy as np
 
 from hwsim.op import Action, Array, Op, Specs, need
-from hwsim.ops._codes import need_codes, need_one_scale
+from hwsim.ops._codes import from_table, need_codes, need_one_scale
+from hwsim.ops._once import once
 from hwsim.ops.gelu import Gelu
 from hwsim.ops.quantize import Quantize
 from hwsim.spec import QuantSpec, TensorSpec
@@ -62,9 +63,7 @@ class Lookup(Op):
         """S13a."""
         (q,) = values
         assert inputs[0].quant is not None
-        table = np.array(self.table, dtype=self.spec.container)
-        result: Array = table[q.astype(np.int64) - inputs[0].quant.qmin]
-        return result
+        return from_table(q, inputs[0].quant.qmin, _entries(self))
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """One access per element."""
@@ -73,6 +72,11 @@ class Lookup(Op):
     def reference(self, x: Array, inputs: Specs, out: TensorSpec) -> Array:
         """S7 in float64."""
         return Gelu().run((x,), inputs, out)
+
+
+@once
+def _entries(op: Lookup) -> Array:
+    return np.array(op.table, dtype=op.spec.container)
 
 
 def _table_grid(x: TensorSpec) -> QuantSpec:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwsim.kernels.tier import Grid
 from hwsim.op import Action, Array, Gemm, Multiply, Op, Specs, need
-from hwsim.ops._product import centred, left_operand, product_count, product_spec, real
+from hwsim.ops._product import grid, integer_product, operand, product_count, product_spec, real
 from hwsim.spec import TensorSpec
 
 
@@ -49,18 +50,20 @@ class MatMul(Op):
         """One product per leading index."""
         if out.quant is None:
             return np.asarray(np.matmul(real(values[0], inputs[0]), real(values[1], inputs[1])))
-        left, multiply = left_operand(values[0], inputs[0])
-        return self._grouped(left, centred(values[1], inputs[1]), multiply)
+        return integer_product(self, values, inputs)
 
-    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply) -> Array:
+    def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply, raw: bool = False) -> Array:
         """The leading axes as one."""
-        return self._grouped(centred(values[0], inputs[0]), centred(values[1], inputs[1]), multiply)
-
-    def _grouped(self, a: Array, b: Array, multiply: Multiply) -> Array:
+        a, b = (operand(value, spec, raw) for value, spec in zip(values, inputs, strict=True))
         leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])  # a constant serves every image
         left = np.broadcast_to(a, (*leading, *a.shape[-2:])).reshape(-1, *a.shape[-2:])
         right = np.broadcast_to(b, (*leading, *b.shape[-2:])).reshape(-1, *b.shape[-2:])
         return multiply(left, right).reshape(*leading, a.shape[-2], b.shape[-1])
+
+    def grids(self, inputs: Specs) -> tuple[Grid | None, Grid | None]:
+        """Zero points may lie along the last of the leading axes (heads), or along the columns."""
+        last = len(inputs[0].shape) - 1
+        return grid(inputs[0], groups=last - 2), grid(inputs[1], groups=last - 2, columns=last)
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """MACs and zero-point corrections."""

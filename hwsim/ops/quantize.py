@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.kernels.requantize import quantize
+from hwsim.kernels.float_codes import quantize, quantize_columns
 from hwsim.op import Action, Array, Op, Specs, need, need_float
+from hwsim.ops._rowviews import by_grid, real
 from hwsim.spec import FLOAT_BITS, BipolarSpec, IntegerSpec, ShiftSpec, TensorSpec, along
 
 
@@ -34,18 +35,18 @@ class Quantize(Op):
             codes = np.where(x >= 0, np.int8(1), np.int8(-1))
             need(bool(np.isfinite(x).all()), "codes are made of finite numbers", "NaN or infinity", "check the input")
             return codes
-        outer, channels, inner = _split(x.shape, self.spec.axis)
-        codes = np.empty((outer, channels, inner), dtype=self.spec.container)
-        finite = quantize(
-            np.ascontiguousarray(x, dtype=np.float64).reshape(outer, channels, inner),
+        reals, columns = by_grid(real(x), self.spec.axis)
+        rows, codes = reals.like(self.spec.container)
+        finite = (quantize_columns if columns else quantize)(
+            reals.rows,
             np.asarray(self.spec.scale, dtype=np.float64),
             np.asarray(self.spec.zero_point, dtype=np.int64),
             self.spec.qmin,
             self.spec.qmax,
-            codes,
+            rows,
         )
         need(finite, "codes are made of finite numbers", "NaN or infinity", "check the input")
-        return codes.reshape(x.shape)
+        return codes
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """One quantize per element."""
@@ -59,10 +60,3 @@ def _between(x: Array, spec: ShiftSpec) -> Array:
         steps = x / along(spec.scale, spec.axis, x.ndim, np.float64)
     codes = spec.order().astype(spec.container)
     return np.asarray(codes[np.searchsorted(spec.boundaries, steps, side="right")])
-
-
-def _split(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:
-    """Sizes before, at and after the channel axis; one channel where there is none."""
-    if axis is None:
-        return 1, 1, int(np.prod(shape))
-    return int(np.prod(shape[:axis])), shape[axis], int(np.prod(shape[axis + 1 :]))

@@ -17,13 +17,18 @@ from typing import Self
 import numpy as np
 
 from hwsim.errors import IllegalModel
+from hwsim.kernels.memory import empty
 from hwsim.kernels.requantize import ROUNDINGS, requantize
+from hwsim.kernels.simd.rescale import ROWS, rescale_rows, rescale_runs
 from hwsim.op import Action, Array, Op, Specs, bounds, need, need_axes
+from hwsim.ops._rescale import words
 from hwsim.spec import BipolarSpec, QuantSpec, TensorSpec, describe
 
 MULTIPLIER_BITS = 31
 SHIFT_MAX = 62
 TINY = sys.float_info.min
+ROW = 1024
+"""Elements of a row whose constants are repeated for each element, where channels lie outside of short runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,28 +131,15 @@ class Requantize(Op):
         return TensorSpec(x.shape, self.spec, x.batched)
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
-        """S4 with a 64-bit product."""
+        """S4 with a 64-bit product, in the order of axes that x has in memory."""
         (x,) = values
-        quant = inputs[0].quant
-        assert quant is not None
-        axis = self.axis
-        outer = 1 if axis is None else math.prod(x.shape[:axis])
-        channels = 1 if axis is None else x.shape[axis]
-        codes = np.empty((outer, channels, x.size // (outer * channels)), dtype=self.spec.container)
-        container = np.dtype(np.int32 if quant.qmax < 1 << 31 else np.int64)  # few types, so few compilations
-        requantize(
-            np.ascontiguousarray(x, dtype=container).reshape(codes.shape),
-            _per_channel(quant.zero_point, channels),
-            np.asarray(self.multiplier, dtype=np.int64),
-            np.asarray(self.shift, dtype=np.int64),
-            _per_channel(self.offset or (0,), channels),
-            _per_channel(self.spec.zero_point, channels),
-            self.spec.qmin,
-            self.spec.qmax,
-            ROUNDINGS.index(self.rounding),
-            codes,
-        )
-        return codes.reshape(x.shape)
+        order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+        inner = x.transpose(order)
+        codes = empty(inner.shape, self.spec.container)
+        place = None if self.axis is None else order.index(self.axis)
+        if not _in_vectors(self, inputs[0], inner, place, codes):
+            _one_by_one(self, inputs[0], inner, place, codes)
+        return codes.transpose(np.argsort(order)) if order else codes
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """One requantize (multiply, shift, clamp) per element, and one add of the product's width where there are offsets."""
@@ -182,6 +174,65 @@ def dyadic(ratio: float, bits: int = MULTIPLIER_BITS, most: int = SHIFT_MAX) -> 
     if multiplier >= 1 << MULTIPLIER_BITS:
         raise ValueError(f"dyadic: a ratio of scales must be below 2**30, got {ratio}; rescale one side")
     return multiplier, shift
+
+
+def _in_vectors(op: Requantize, spec: TensorSpec, x: Array, axis: int | None, out: Array) -> bool:
+    """`op` on x, whose channels lie along `axis`, into `out`, by rows or runs of many lanes; False where it needs more
+    than 32 of their bits."""
+    if x.dtype.kind not in "iu" or x.dtype.itemsize > 4:
+        return False
+    outer, channels, inner = _split(x, axis)
+    by_rows = inner == 1 or (channels * inner <= ROW and outer >= ROWS)
+    constants = words(op, spec, inner if by_rows else 1)
+    if constants is None:
+        return False
+    shape = (outer, channels * inner) if by_rows else (outer, channels, inner)
+    rows = x.reshape(shape)
+    if rows.strides[-1] != rows.itemsize:
+        rows = np.ascontiguousarray(rows)
+    (rescale_rows if by_rows else rescale_runs)(
+        rows,
+        constants.left,
+        constants.multiplier,
+        constants.lanes if by_rows else constants.offset,
+        constants.right,
+        constants.zero_point,
+        op.spec.qmin,
+        op.spec.qmax,
+        constants.even,
+        out.reshape(shape),
+    )
+    return True
+
+
+def _split(x: Array, axis: int | None) -> tuple[int, int, int]:
+    """Sizes before, along and behind `axis`; without one, behind is all that lies side by side."""
+    if axis is not None:
+        return math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
+    inner, place = 1, x.ndim
+    while place and x.strides[place - 1] == inner * x.itemsize:
+        place -= 1
+        inner *= x.shape[place]
+    return math.prod(x.shape[:place]), 1, inner
+
+
+def _one_by_one(op: Requantize, spec: TensorSpec, x: Array, axis: int | None, out: Array) -> None:
+    """`op` on x, whose channels lie along `axis`, into `out`."""
+    assert spec.quant is not None
+    shape = _split(np.ascontiguousarray(x), axis)
+    container = np.dtype(np.int32 if spec.quant.qmax < 1 << 31 else np.int64)  # few types, so few compilations
+    requantize(
+        np.ascontiguousarray(x, dtype=container).reshape(shape),
+        _per_channel(spec.quant.zero_point, shape[1]),
+        np.asarray(op.multiplier, dtype=np.int64),
+        np.asarray(op.shift, dtype=np.int64),
+        _per_channel(op.offset or (0,), shape[1]),
+        _per_channel(op.spec.zero_point, shape[1]),
+        op.spec.qmin,
+        op.spec.qmax,
+        ROUNDINGS.index(op.rounding),
+        out.reshape(shape),
+    )
 
 
 def _per_channel(values: tuple[int, ...], channels: int) -> Array:

@@ -27,6 +27,7 @@ import numpy as np
 
 from hwsim.kernels.integer_softmax import shift_exp
 from hwsim.op import Action, Array, Op, Specs, need
+from hwsim.ops._once import once
 from hwsim.ops._scores import (
     HALVINGS,
     SUM_BITS,
@@ -42,6 +43,7 @@ from hwsim.ops._scores import (
     probabilities,
     row_count,
 )
+from hwsim.ops._tablerows import MOST_BITS, Rows, rows_of, softmax_in_rows
 from hwsim.spec import QuantSpec, TensorSpec
 
 FRACTION_BITS = 15
@@ -104,11 +106,16 @@ class Shiftmax(Op):
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S12a."""
         (scores,) = values
-        x = differences(scores)
-        weights = np.empty(x.shape, dtype=np.int64)
-        shift_exp(x.reshape(-1), self.unit, self.fraction_bits, self.halvings, weights.reshape(-1))
+        codes = softmax_in_rows(self, scores, inputs[0])
+        if codes is not None:
+            return codes
+        weights = _weights(self, differences(scores))
         numerator, shift = (1 << self.reciprocal_bits) - 1, self.reciprocal_bits - self.bits
         return probabilities(weights, numerator, shift, 0, out).reshape(scores.shape)
+
+    def rows(self, scores: TensorSpec) -> Rows | None:
+        """The constants of its row kernel."""
+        return _rows(self, scores)
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """Per element: maximum, subtraction, the exponential, sum, product and shift; per row a division."""
@@ -127,6 +134,20 @@ class Shiftmax(Op):
     def reference(self, x: Array, inputs: Specs, out: TensorSpec) -> Array:
         """S6."""
         return float_softmax(x)
+
+
+def _weights(op: Shiftmax, x: Array) -> Array:
+    weights = np.empty(x.shape, dtype=np.int64)
+    shift_exp(x.reshape(-1), op.unit, op.fraction_bits, op.halvings, weights.reshape(-1))
+    return weights
+
+
+@once
+def _rows(op: Shiftmax, scores: TensorSpec) -> Rows | None:
+    if scores.bits > MOST_BITS:
+        return None
+    weights, numerator = _weights(op, -np.arange(1 << scores.bits)), (1 << op.reciprocal_bits) - 1
+    return rows_of(weights, numerator, op.reciprocal_bits - op.bits, 0, op.bits, scores.shape[-1])
 
 
 def unit_of(scale: float) -> int:

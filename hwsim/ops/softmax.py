@@ -3,10 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
-
 from hwsim.kernels.elementwise import softmax
 from hwsim.op import Action, Array, Op, Specs, need_float
+from hwsim.ops._rowviews import by_last, real
 from hwsim.spec import FLOAT_BITS, TensorSpec
 
 
@@ -24,9 +23,9 @@ class Softmax(Op):
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S6 in float64."""
-        x = np.ascontiguousarray(values[0], dtype=np.float64)
-        result = np.empty_like(x)
-        softmax(x.reshape(-1, x.shape[-1]), result.reshape(-1, x.shape[-1]))
+        x = by_last(real(values[0]))
+        rows, result = x.like("float64")
+        softmax(x.rows, rows)
         return result
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:

@@ -21,6 +21,7 @@ from typing import Self
 import numpy as np
 
 from hwsim.op import Action, Array, Op, Specs, need
+from hwsim.ops._once import once
 from hwsim.ops._scores import (
     SUM_BITS,
     check_widths,
@@ -34,6 +35,7 @@ from hwsim.ops._scores import (
     row_bits,
     row_count,
 )
+from hwsim.ops._tablerows import Rows, rows_of, softmax_in_rows
 from hwsim.spec import QuantSpec, TensorSpec
 
 SCORE_BITS = 10
@@ -94,9 +96,16 @@ class TableSoftmax(Op):
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S12d."""
         (scores,) = values
+        codes = softmax_in_rows(self, scores, inputs[0])
+        if codes is not None:
+            return codes
         weights = np.array(self.table, dtype=np.int64)[-differences(scores)]
         shift = self.reciprocal_bits - self.bits
         return probabilities(weights, 1 << self.reciprocal_bits, shift, 1 << (shift - 1), out).reshape(scores.shape)
+
+    def rows(self, scores: TensorSpec) -> Rows | None:
+        """The constants of its row kernel."""
+        return _rows(self, scores)
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """Per element: maximum, subtraction, look-up, sum, product, rounding add and shift; per row a division."""
@@ -117,3 +126,9 @@ def _need_few_bits(scores: TensorSpec) -> float:
     few = scores.bits <= SCORE_BITS
     need(few, f"a table has scores of at most {SCORE_BITS} bits", scores.bits, f"give score_bits {SCORE_BITS} or fewer")
     return scale
+
+
+@once
+def _rows(op: TableSoftmax, scores: TensorSpec) -> Rows | None:
+    weights, shift = np.array(op.table, np.int64), op.reciprocal_bits - op.bits
+    return rows_of(weights, 1 << op.reciprocal_bits, shift, 1 << (shift - 1), op.bits, scores.shape[-1])

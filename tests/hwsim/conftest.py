@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from hwsim.graph import Node, build
+from hwsim.kernels import choose
 from hwsim.ops.add import Add
 from hwsim.ops.dequantize import Dequantize
 from hwsim.ops.gelu import Gelu
@@ -13,6 +14,8 @@ from hwsim.ops.layernorm import LayerNorm
 from hwsim.ops.linear import Linear
 from hwsim.ops.quantize import Quantize
 from hwsim.ops.softmax import Softmax
+from hwsim.plan import plan
+from hwsim.simulator import run_node, simulate
 from hwsim.spec import QuantSpec, ShiftSpec, TensorSpec
 
 settings.register_profile("hwsim", deadline=None, derandomize=True, max_examples=40)
@@ -150,3 +153,29 @@ def mlp():
 def images():
     """Eleven inputs of the mlp."""
     return np.random.default_rng(3).normal(0, 2, (11, 3, 5))
+
+
+@pytest.fixture
+def fused(monkeypatch):
+    """`fused(graph, feeds, keep)`: the nodes of each step of the plan, by name. What it computes is, bit for bit, what the
+    nodes do one by one with the oracle's products: on every tier here, for any chunk and number of threads."""
+
+    def equal(values, wanted):
+        assert values.keys() == wanted.keys()
+        for name, value in values.items():
+            assert value.dtype == wanted[name].dtype, name
+            np.testing.assert_array_equal(value, wanted[name], err_msg=name)
+
+    def run(graph, feeds, keep=(), tiers=None, ways=((1, 1), (4, 2), (7, 1), (2, 3)), **arguments):
+        monkeypatch.setenv(choose.VARIABLE, "oracle")
+        one_by_one = lambda graph, node, values: run_node(graph, node, values)  # noqa: E731
+        wanted = simulate(graph, feeds, keep, threads=1, execute=one_by_one, **arguments)
+        for tier in tiers or choose.usable():
+            monkeypatch.setenv(choose.VARIABLE, tier)
+            for chunk, threads in ways:
+                equal(simulate(graph, feeds, keep, chunk=chunk, threads=threads, **arguments), wanted)
+        steps = plan(graph, (*keep, *arguments.get("replace", ()))).steps
+        monkeypatch.undo()
+        return [tuple(node.name for node in step.nodes) for step in steps]
+
+    return run

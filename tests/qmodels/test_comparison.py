@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import rel_entr, softmax
 
-from qmodels.comparison import CodeCount, LogitSums, NodeCodes, Predictions, RealSums
+from qmodels.comparison import BLOCK, CodeCount, LogitSums, NodeCodes, Predictions, RealSums
 
 
 @pytest.fixture
@@ -82,3 +82,18 @@ def test_divergence_is_of_the_simulator_from_the_reference_and_never_negative():
     same = LogitSums()
     same.add(rows + 1e-13, rows, np.zeros(50))
     assert 0 <= same.result().kl < 1e-12
+
+
+def test_sums_of_many_blocks(rng):
+    reference = rng.normal(1, 3, 2 * BLOCK + 17)
+    values = reference + rng.normal(0, 1, reference.size)
+    sums = RealSums()
+    sums.add(values.reshape(1, -1), reference.reshape(1, -1))
+    wanted = {
+        "signal": reference**2,
+        "other": values**2,
+        "product": reference * values,
+        "noise": (reference - values) ** 2,
+    }
+    for key, terms in wanted.items():
+        assert getattr(sums, key) == pytest.approx(math.fsum(terms), rel=1e-13)

@@ -80,6 +80,21 @@ def test_batches_are_read_when_asked_for_and_can_be_read_again():
     assert data.batches(workload, "test").images == data.batches(workload, "test", limit=10**6).images == 360
 
 
+def test_a_part_reads_its_images_alone(tmp_path):
+    workload, folder = workloads.find("deit_tiny_patch16_224_w4a4"), tmp_path / "validation" / "ant"
+    folder.mkdir(parents=True)
+    for i in (3, 1, 2, 0):  # in no order
+        Image.fromarray(np.full((40, 40, 3), 50 * i, np.uint8)).save(folder / f"{i}.png")
+    (folder / "0.png").write_bytes(b"no image")
+    (folder / "3.png").write_bytes(b"no image")
+    batches = data.batches(workload, "validation", tmp_path, size=1)
+    one, two = (images.mean() for images, _ in batches.part(1, 3))
+    assert one < two
+    (again,) = batches.part(1, 4).part(1, 2)
+    assert again[0].mean() == two
+    assert [len(images) for images, _ in data.batches(workloads.find("digits_w4a4"), "test").part(30, 70)] == [32, 8]
+
+
 def test_a_file_that_is_no_image_is_named(tmp_path):
     folder = tmp_path / "validation" / "ant"
     folder.mkdir(parents=True)

@@ -40,11 +40,31 @@ def _requantize(rounding):
     return (acc, zeros, multiplier, shift, offset, -zeros >> 24, -128, 127, rounding), ((2, 3, 5), np.int8)
 
 
+ROWS = (1, 7, 8, 27)
+SCALARS = np.append(_floats(12), (0.0, -0.0, 0.3, -9.0, np.inf))
+GRIDS = np.array([0.1, 0.5, 2.0]), np.array([0, 7, 15], np.int64)
+SUMS = _integers(-99, 99, (4, 27), np.int32)
+NONE = np.empty((0, 0))
+GROUPS, NO_GROUPS = _integers(-99, 100, (4, 5, 9), np.int32), np.zeros((1, 0, 0))
+ZEROS = np.array([0, 3], np.int64)
+
 CALLS = {
-    "gemm.gemm": [
-        ((_integers(-255, 256, (g, m, k), np.int32), _integers(-128, 128, (1, k, 3), np.int16)), ((g, m, 3), np.int32))
-        for g, m, k in ((1, 1, 1), (2, 4, 5), (3, 7, 2), (0, 2, 2), (1, 5, 0))
+    "packing.pack_left": [((_integers(0, 99, (2, 3, 5), np.uint8), 0), ((2, 4, 8), np.uint8))],
+    "packing.pack_floats": [
+        ((_integers(0, 99, (2, 3, 5), dtype), np.full((1, 1, columns), 7)), ((2, 3, 5), np.float32))
+        for dtype in (np.uint8, np.int32)
+        for columns in (1, 5)
     ],
+    "packing.interleave": [
+        ((_integers(0, 256, (2, k, 5), np.uint8),), ((2, (k + 3) // 4, 5), np.uint32)) for k in (1, 4, 7)
+    ],
+    "packing.pack_columns": [
+        ((_integers(0, 1 << 32, (2, 19, 3), np.uint32), 19, 8, vectors), ((2, 96), np.uint32)) for vectors in (1, 2)
+    ],
+    "packing.pack_rows": [
+        ((_integers(0, 1 << 32, (2, 3, 19), np.uint32), 19, 8, vectors), ((2, 96), np.uint32)) for vectors in (1, 2)
+    ],
+    "packing.add_bias": [((19, 8, vectors, 7), ((2, 384), np.uint8)) for vectors in (1, 2)],
     "narrow_gemm.narrow_gemm": [
         (
             (
@@ -58,19 +78,6 @@ CALLS = {
         )
         for groups, bits, saturate, tile in ((1, 6, False, 1), (2, 7, True, 2), (2, 5, True, 9))
     ],
-    "shift_gemm.shift_gemm": [
-        (
-            (
-                _integers(0, 4, (2, 3, 5), np.uint8),
-                np.array([1, 3, 0, -1], np.int32),
-                np.array([4, 0, 0, 2], np.int32),
-                zero,
-                _integers(-128, 128, (groups, 5, 4), dtype),
-            ),
-            ((2, 3, 4), np.int32),
-        )
-        for zero, groups, dtype in ((0, 1, np.int16), (5, 2, np.int16), (-1, 2, np.int32))
-    ],
     "integer_softmax.shift_exp": [((_integers(-900, 1, (9,), np.int64), 50, 15, 31), ((9,), np.int64))],
     "integer_softmax.polynomial_exp": [((_integers(-900, 1, (9,), np.int64), 35, 135, 6980, 8, 31), ((9,), np.int64))],
     "integer_softmax.normalise": [
@@ -78,6 +85,12 @@ CALLS = {
         for half in (0, 1 << 30)
     ],
     "integer_softmax.log_codes": [((_integers(0, 2**20, (3, 7), np.int64), 15), ((3, 7), np.uint8))],
+    "saturating_add.saturating_add": [
+        (
+            (_integers(-99, 99, (2, 3, 7), np.int8), _integers(0, 2**16, (2, 3, 7), np.uint16), -(2**15), 2**15 - 1),
+            ((2, 3, 7), np.int16),
+        )
+    ],
     "isqrt.isqrt": [((np.array([0, 1, 99, 100, 2**40 + 1, 2**63 - 1], np.int64),), ((6,), np.int64))],
     "round_shift.round_shift": [
         ((_integers(-(2**62), 2**62, (9,), np.int64), shift, mode, 3, -128, 127), ((9,), np.int8))
@@ -103,16 +116,67 @@ CALLS = {
     ],
     "integer_gelu.polynomial_gelu": [((_integers(-99, 99, (9,), np.int64), 3, 50, 2768, 4), ((9,), np.int64))],
     "integer_gelu.shift_gelu": [((_integers(-99, 99, (3, 7), np.int64), 2, 38, 23, 8), ((3, 7), np.int64))],
-    "requantize.quantize": [
+    "requantize.requantize": [_requantize(mode) for mode in range(4)],
+    "elementwise.layernorm_row": [((_floats(c), _floats(c), _floats(c), 1e-5), ((c,), np.float64)) for c in ROWS],
+    "elementwise.softmax_row": [((_floats(c),), ((c,), np.float64)) for c in ROWS],
+    "elementwise.gelu_of": [((value,), None) for value in SCALARS],
+    "elementwise.layernorm": [((_floats(2, 3, 27), _floats(27), _floats(27), 1e-5), ((2, 3, 27), np.float64))],
+    "elementwise.softmax": [((_floats(2, 3, 27),), ((2, 3, 27), np.float64))],
+    "elementwise.gelu": [((_floats(2, 3, 9),), ((2, 3, 9), np.float64))],
+    "float_exp.reduced": [((value,), None) for value in -abs(SCALARS[:-1])],
+    "float_exp.power_of_two": [((np.int64(n),), None) for n in (-1022, 0, 1023)],
+    "float_exp.exp": [((value,), None) for value in -abs(SCALARS) * 40],
+    "float_erf.numerator": [((value,), None) for value in SCALARS],
+    "float_erf.denominator": [((value,), None) for value in SCALARS],
+    "float_erf.erf": [((value,), None) for value in SCALARS],
+    "float_codes.steps": [((value, 0.25, -8.0, 7.0), None) for value in SCALARS],
+    "float_codes.quantize_row": [
+        ((np.append(_floats(20), worst), 0.5, 7, 0, 15), ((21,), np.uint8)) for worst in (0.25, 1e308)
+    ],
+    "float_codes.quantize": [((_floats(2, 3, 9), *GRIDS, 0, 15), ((2, 3, 9), dtype)) for dtype in (np.uint8, np.int64)],
+    "float_codes.quantize_columns": [((_floats(2, 9, 3), *GRIDS, 0, 15), ((2, 9, 3), np.uint8))],
+    "float_codes.dequantize": [((_integers(-99, 99, (2, 6, 9), np.int16), *GRIDS), ((2, 6, 9), np.float64))],
+    "float_codes.dequantize_columns": [((_integers(-99, 99, (2, 9, 3), np.int32), *GRIDS), ((2, 9, 3), np.float64))],
+    "float_guess.guess_exp": [((np.float32(value),), None) for value in -abs(SCALARS) * 40],
+    "float_guess.guess_gelu": [((np.float32(value),), None) for value in SCALARS],
+    "float_guess.guessable": [((scale, -8.0, 7.0), None) for scale in (0.1, 1e-40)],
+    "float_guess.guess_gelu_codes": [
+        ((SUMS[0], _floats(27) / 99, _floats(27), scale, 2, -2.0, 13.0), ((27,), np.uint8)) for scale in (0.1, 1e-7)
+    ],
+    "float_guess.guess_softmax_codes": [
+        ((_floats(27), scale, 2, -2.0, 13.0, np.empty(27)), ((27,), np.uint8)) for scale in (0.1, 1e-7)
+    ],
+    "float_finish.gelu_codes": [((SUMS[0], _floats(27) / 99, _floats(27), 0.1, 2, -2.0, 13.0), ((27,), np.uint8))],
+    "float_finish.dequantize_add": [((SUMS, _floats(27), _floats(27)), ((4, 27), np.float64))],
+    "float_finish.dequantize_add_residual": [((SUMS, _floats(27), _floats(27), _floats(4, 27)), ((4, 27), np.float64))],
+    "float_finish.dequantize_add_gelu_quantize": [
+        ((SUMS, _floats(27) / 99, _floats(27), 0.1, 2, 0, 15), ((4, 27), np.uint8))
+    ],
+    "float_finish.dequantize_quantize": [((SUMS, 0.1, 0.7, 3, 0, 15), ((4, 27), np.uint8))],
+    "float_finish.dequantize_mul_softmax_quantize": [
+        ((SUMS, 0.3, scaled, 0.125, bias, mask, 0.01, 0, 0, 15), ((4, 27), np.uint8))
+        for scaled in (False, True)
+        for bias, mask in ((NONE, NONE), (_floats(4, 27), NONE), (_floats(4, 27), _floats(4, 27) * 9))
+    ],
+    "float_finish.layernorm_quantize": [
+        ((_floats(4, 27), _floats(27), _floats(27), 1e-5, 0.1, 8, 0, 15), ((4, 27), np.uint8))
+    ],
+    "float_groups.scores_to_codes": [
         (
-            (_floats(2, 3, 4), np.array([0.1, 0.5, 2.0]), np.array([0, 7, 15], np.int64), 0, 15),
-            ((2, 3, 4), np.uint8),
+            (GROUPS, np.array([0.3, 0.2]), True, 0.125, bias, mask, 2, np.array([0.01, 0.02]), ZEROS, 0, 15),
+            ((4, 5, 9), np.uint8),
+        )
+        for bias, mask in ((NO_GROUPS, NO_GROUPS), (_floats(2, 5, 9), _floats(2, 5, 9) * 9))
+    ],
+    "float_groups.sums_to_codes": [
+        ((GROUPS, np.array([0.3, 0.2]), np.array([0.7]), ZEROS[1:], 0, 15), ((4, 5, 9), np.uint8))
+    ],
+    "float_groups.norm_to_codes": [
+        (
+            (_floats(2, 2, 3, 9), _floats(9), _floats(9), 1e-5, np.array([0.1, 0.2]), ZEROS, 0, 15),
+            ((2, 2, 3, 9), np.uint8),
         )
     ],
-    "requantize.requantize": [_requantize(mode) for mode in range(4)],
-    "elementwise.layernorm": [((_floats(3, 7), _floats(7), _floats(7), 1e-5), ((3, 7), np.float64))],
-    "elementwise.softmax": [((_floats(3, 7),), ((3, 7), np.float64))],
-    "elementwise.gelu": [((_floats(9),), ((9,), np.float64))],
 }
 
 
@@ -124,14 +188,11 @@ def test_every_kernel_is_called_here():
 def test_compiled_equals_plain(name):
     compiled, plain = KERNELS[name]
     assert getattr(compiled, "py_func", plain) is plain
-    for arguments, (shape, dtype) in CALLS[name]:
-        outs = [np.zeros(shape, dtype) for _ in range(2)]
-        results = [call(*arguments, out) for call, out in zip((compiled, plain), outs, strict=True)]
-        assert results[0] == results[1]
-        if dtype is np.float64:  # exp and erf may differ in the last place from one library to the next
-            np.testing.assert_allclose(*outs, rtol=1e-15, atol=1e-16)
-        else:
-            np.testing.assert_array_equal(*outs)
+    for arguments, result in CALLS[name]:
+        outs = [[] if result is None else [np.zeros(*result)] for _ in range(2)]
+        values = [call(*arguments, *out) for call, out in zip((compiled, plain), outs, strict=True)]
+        np.testing.assert_array_equal(*values)
+        np.testing.assert_array_equal(*outs)
 
 
 @pytest.mark.parametrize("mode", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
@@ -139,8 +200,9 @@ def test_oracles_hold_without_the_compiler_and_with_bounds_checked(mode, tmp_pat
     """The oracle tests of the kernels again, as plain Python, and compiled with every index checked."""
     if any(os.environ.get(name) for name in ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK")):
         pytest.skip("already in one of these modes")
-    names = ("gemm", "narrow_gemm", "shift_gemm", "requantize", "elementwise", "isqrt", "round_shift")
-    names += ("integer_norm", "integer_gelu", "integer_softmax")
+    names = ("packing", "narrow_gemm", "requantize", "elementwise", "isqrt", "round_shift")
+    names += ("integer_norm", "integer_gelu", "integer_softmax", "saturating_add")
+    names += ("float_exp", "float_erf", "float_codes", "float_finish", "float_guess")
     files = [Path(__file__).with_name(f"test_{name}.py") for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hwsim.kernels.requantize import ROUNDINGS, quantize, requantize
+from hwsim.kernels.requantize import ROUNDINGS, requantize
 
 INT32 = st.integers(-(2**31), 2**31 - 1) | st.sampled_from((-(2**31), 2**31 - 1, -1, 0, 1))
 INT33 = st.integers(1 - 2**32, 2**32 - 1) | st.sampled_from((1 - 2**32, 2**32 - 1))  # 32-bit code less a zero point
@@ -118,41 +118,3 @@ def test_everything_per_channel():
     for (i, c, j), code in np.ndenumerate(out):
         product = int((acc[i, c, j] - zero_in[c]) * multiplier[c] + offset[c])
         assert code == round(Fraction(product, 2 ** int(shift[c]))) + zero_out[c]
-
-
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
-
-
-@given(
-    x=st.lists(FINITE, min_size=1, max_size=6), scale=st.floats(2.3e-308, 1e300), bits=st.integers(1, 8), data=st.data()
-)
-def test_quantize_is_s2_of_the_rounded_quotient(x, scale, bits, data):
-    """The quotient is rounded once to float64, as in torch and ONNX; then half to even, in exact arithmetic."""
-    qmax = 2**bits - 1
-    zero = data.draw(st.integers(0, qmax))
-    out = np.empty((1, 1, len(x)), np.uint8)
-    ok = quantize(np.array(x).reshape(1, 1, -1), np.array([scale]), np.array([zero], np.int64), 0, qmax, out)
-    assert ok
-    for value, code in zip(x, out.ravel().tolist(), strict=True):
-        quotient = Fraction(value) / Fraction(scale)
-        quotient = Fraction(float(quotient)) if abs(quotient) < 2**60 else quotient
-        assert code == min(max(round(quotient) + zero, 0), qmax)
-
-
-@pytest.mark.parametrize("scale", [0.1, 0.007, 3.3, 1 / 3])
-def test_quantize_divides(scale):
-    """Near ties, the product with the reciprocal scale would give another code."""
-    x = (np.arange(-127, 128) + 0.5) * scale
-    x = np.concatenate([x, np.nextafter(x, -np.inf), np.nextafter(x, np.inf)])
-    out = np.empty((1, 1, x.size), np.int16)
-    quantize(x.reshape(1, 1, -1), np.array([scale]), np.zeros(1, np.int64), -(2**15), 2**15 - 1, out)
-    wanted = [round(Fraction(float(Fraction(value) / Fraction(scale)))) for value in x.tolist()]
-    assert out.ravel().tolist() == wanted
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [0, 5])
-def test_quantize_reports_what_is_not_finite(bad, place):
-    x = np.zeros((2, 1, 3))
-    x.reshape(-1)[place] = bad
-    assert not quantize(x, np.ones(1), np.zeros(1, np.int64), 0, 15, np.empty((2, 1, 3), np.uint8))

@@ -1,0 +1,68 @@
+"""What fusions of integer products share: the tier that multiplies, and a constant operand packed once."""
+
+from collections.abc import Callable
+from threading import Lock
+
+from hwsim.graph import Node
+from hwsim.kernels import choose
+from hwsim.kernels.tier import Finish, Packed
+from hwsim.op import Array
+from hwsim.ops._product import operand_grids
+from hwsim.plan import View
+
+Sums = Callable[[int, int], Array]
+"""int32 sums (G, rows, N) of some rows of a product."""
+
+_LOCK = Lock()
+
+
+class Product:
+    """The integer product of `node`, which must be one."""
+
+    def __init__(self, view: View, node: Node) -> None:
+        self.node = node
+        self.inputs = view.graph.inputs_of(node)
+        self.raw, self.left, self.right = operand_grids(node.op, self.inputs)
+        gemm = node.op.gemm(self.inputs, view.graph.specs[node.name])
+        assert gemm is not None
+        self.tier = choose.tier_for(self.left, self.right, gemm.k)
+        self.static = node.inputs[1] in view.graph.constants
+        self._packings = view.packed
+
+    def finished(self, values: tuple[Array, ...], finish: Finish | None) -> Array:
+        """The product of `values`, finished on the tile."""
+
+        def multiply(a: Array, b: Array) -> Array:
+            return self.tier.product(a, self.left, self._packed(b), finish)
+
+        return self.node.op.product(values[:2], self.inputs, multiply, self.raw)
+
+    def followed(self, values: tuple[Array, ...], work: Callable[[tuple[int, int, int], Sums], Array]) -> Array:
+        """What `work` makes of the sums: it gets their shape (G, M, N) and the function that makes some rows of them."""
+
+        def multiply(a: Array, b: Array) -> Array:
+            packed = self._packed(b)
+            return work(
+                (*a.shape[:2], packed.columns),
+                lambda start, stop: self.tier.product(a[:, start:stop], self.left, packed),
+            )
+
+        return self.node.op.product(values[:2], self.inputs, multiply, self.raw)
+
+    def _packed(self, b: Array) -> Packed:
+        if not self.static:
+            return self.tier.pack(b, self.right, self.left)
+        found = self._packings.get(self.node.name)
+        if found is None:
+            with _LOCK:
+                if self.node.name not in self._packings:
+                    self._packings[self.node.name] = self.tier.pack(b, self.right, self.left)
+            found = self._packings[self.node.name]
+        return found
+
+
+def is_product(view: View, node: Node) -> bool:
+    """Whether `node` multiplies integers."""
+    return view.graph.specs[node.name].quant is not None and (
+        node.op.gemm(view.graph.inputs_of(node), view.graph.specs[node.name]) is not None
+    )

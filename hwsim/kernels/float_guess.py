@@ -1,0 +1,114 @@
+"""Codes of gelu and softmax guessed in float32, which is several times as fast, and whether they are sure (S2, S6, S7).
+
+A code is sure where the guess lies so far from the middle between two integers that float64 rounds to the same one. For
+that the distance of the guess to float64, in steps of the grid, is bounded by
+
+    gelu      NEAR_GELU |x| / scale
+    softmax   NEAR_EXP y + NEAR_ZERO        with y the guess itself
+
+which is at least three times of what tests measure. A guess that is not finite is never sure. Whoever calls makes codes
+that are not sure again in float64, so that codes do not depend on what is guessed here.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.kernels.kernel import inline_kernel, kernel
+from hwsim.kernels.simd.float_rows import row_max, row_sum
+
+Float64 = npt.NDArray[np.float64]
+Sums = npt.NDArray[np.int32]
+Codes = npt.NDArray[np.integer]
+F = np.float32
+
+NEAR_GELU, NEAR_EXP, NEAR_ZERO = F(2.0**-20), F(2.0**-15), F(2.0**-20)
+WIDEST = 4096.0
+"""Most steps from zero to an end of the grid for which a guess is tried: beyond it few would be sure."""
+FINEST, COARSEST = 1e-30, 1e30
+"""Scales for which a guess is tried: their reciprocals are normal numbers in float32."""
+
+ZERO, HALF, ONE, ROOT_HALF = F(0.0), F(0.5), F(1.0), F(0.70710678)
+LOG2_E, LN2_HIGH, LN2_LOW = F(1.442695), F(0.693359375), F(-2.1219444e-4)
+ONES, ONES_BITS = F(12582912.0), 0x4B400000
+"""1.5 * 2^23, as in float_exp."""
+LEAST, MOST = F(-87.0), F(4.0)
+E0, E1, E2, E3, E4 = F(0.5), F(0.16666576), F(0.041666556), F(0.008363195), F(0.0013926204)
+P0, P1, P2 = F(1.0000001), F(0.60994846), F(0.16257142)
+Q1, Q2, Q3 = F(1.7383399), F(1.123886), F(0.2832093)
+
+
+def _guess_exp(x: np.float32) -> np.float32:
+    """exp(x) for x <= 0, as in float_exp."""
+    x = LEAST if x < LEAST else x
+    places = F(x * LOG2_E + ONES)
+    n = places - ONES
+    r = (x - n * LN2_HIGH) - n * LN2_LOW
+    r2 = r * r
+    value = ONE + (r + r2 * ((E0 + r * E1) + r2 * ((E2 + r * E3) + r2 * E4)))
+    bits = np.int32((places.view(np.int32) - ONES_BITS + 127) << 23)
+    return value * bits.view(np.float32)
+
+
+guess_exp = inline_kernel(_guess_exp)
+
+
+def _guess_gelu(x: np.float32) -> np.float32:
+    """x / 2 * (1 + erf(x / sqrt(2))), as in float_erf."""
+    z = abs(x) * ROOT_HALF
+    z = MOST if z > MOST else z
+    z2 = z * z
+    tail = guess_exp(-z2) * ((P0 + z * P1) + z2 * P2) / ((ONE + z * Q1) + z2 * (Q2 + z * Q3))
+    return x * HALF * (tail if x < ZERO else (ONE + ONE) - tail)
+
+
+guess_gelu = inline_kernel(_guess_gelu)
+
+
+def _guessable(scale: float, low: float, high: float) -> bool:
+    """Whether codes low..high of this scale may be guessed."""
+    return FINEST < scale < COARSEST and max(-low, high) < WIDEST
+
+
+guessable = kernel(_guessable)
+
+
+def _guess_gelu_codes(
+    acc: Sums, scale: Float64, bias: Float64, q_scale: float, q_zero: int, low: float, high: float, out: Codes
+) -> bool:
+    """Codes (N,) of gelu(acc * scale + bias); False where one is not sure."""
+    inverse = F(1.0 / q_scale)
+    most, least, near, zero = F(high), F(low), inverse * NEAR_GELU, np.int32(q_zero)
+    sure = True
+    for n in range(acc.shape[0]):
+        x = F(float(acc[n]) * scale[n] + bias[n])
+        steps = guess_gelu(x) * inverse
+        steps = least if steps < least else steps
+        steps = most if steps > most else steps
+        whole = F(steps + ONES)
+        sure &= bool(abs(steps - (whole - ONES)) < HALF - abs(x) * near)
+        out[n] = whole.view(np.int32) - ONES_BITS + zero
+    return sure
+
+
+def _guess_softmax_codes(
+    x: Float64, q_scale: float, q_zero: int, low: float, high: float, exps: Float64, out: Codes
+) -> bool:
+    """Codes (N,) of softmax(x); exps (N,) is room for exp(x - max x); False where a code is not sure."""
+    top = row_max(x)
+    for n in range(x.shape[0]):
+        exps[n] = guess_exp(F(x[n] - top))
+    inverse = F(1.0 / (row_sum(exps) * q_scale))
+    most, least, zero = F(high), F(low), np.int32(q_zero)
+    sure = True
+    for n in range(x.shape[0]):
+        guess = F(exps[n]) * inverse
+        steps = least if guess < least else guess
+        steps = most if steps > most else steps
+        whole = F(steps + ONES)
+        sure &= bool(abs(steps - (whole - ONES)) < (HALF - NEAR_ZERO) - guess * NEAR_EXP)
+        out[n] = whole.view(np.int32) - ONES_BITS + zero
+    return sure
+
+
+guess_gelu_codes = kernel(_guess_gelu_codes)
+guess_softmax_codes = kernel(_guess_softmax_codes)

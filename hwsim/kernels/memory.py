@@ -1,0 +1,88 @@
+"""Where kernels put their results: blocks that begin on a cache line, and are used again as soon as nobody holds them.
+
+`empty` is `np.empty` on such a block. An array, or any view of it, holds its block; when the last of them goes, the block
+is kept and serves the next array of its size class. So a chunk of images runs in about as
+much memory as is live at once, and its pages are touched for the first time only once.
+"""
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+ALIGNMENT = 64
+"""Bytes of a cache line, and of a vector register: a tile row that straddles two costs AMX half of its rate."""
+
+KEPT = 1 << 28
+"""Bytes of blocks that are kept for later."""
+
+
+class _Shelf:
+    """The free blocks, by size; lists are pushed and popped whole, so that threads may share it without a lock."""
+
+    def __init__(self) -> None:
+        self.blocks: defaultdict[int, list[npt.NDArray[np.uint8]]] = defaultdict(list)
+        self.size = 0
+        """Bytes on the shelf, about: threads may miscount by a block."""
+
+    def take(self, size: int) -> npt.NDArray[np.uint8]:
+        """A block of `size` from the shelf, or a new one."""
+        try:
+            memory = self.blocks[size].pop()
+        except IndexError:
+            return np.empty(size + ALIGNMENT, dtype=np.uint8)
+        self.size -= size
+        return memory
+
+    def put(self, memory: npt.NDArray[np.uint8], size: int) -> None:
+        """The block back on the shelf, unless that is full."""
+        if self.size + size <= KEPT:
+            self.blocks[size].append(memory)
+            self.size += size
+
+
+class _Block:
+    """Memory that goes back on the shelf when the last array on it goes; NumPy holds it through the array interface."""
+
+    __slots__ = ("__array_interface__", "memory", "size")
+
+    def __init__(self, memory: npt.NDArray[np.uint8], size: int) -> None:
+        self.memory = memory
+        self.size = size
+        address = memory.ctypes.data
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": (size,),
+            "typestr": "|u1",
+            "data": (address + -address % ALIGNMENT, False),
+        }
+
+    def __del__(self) -> None:
+        _SHELF.put(self.memory, self.size)
+
+
+_SHELF = _Shelf()
+
+
+def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array in C order whose first element lies on a cache line; its contents are whatever was there."""
+    kind = np.dtype(dtype)
+    size = math.prod(shape) * kind.itemsize
+    whole = _size_class(max(size, 1))
+    block = np.asarray(_Block(_SHELF.take(whole), whole))
+    return block[:size].view(kind).reshape(shape)
+
+
+def empty_like(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array of the shape and the order of axes in memory of `array`, without its gaps."""
+    order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    inner = empty(tuple(array.shape[axis] for axis in order), dtype)
+    return inner.transpose(np.argsort(order)) if order else inner.reshape(array.shape)
+
+
+def _size_class(size: int) -> int:
+    """The least of 2^n, 1.25, 1.5, 1.75 times 2^n that is not below `size`, at least 4096: at most a fifth is unused."""
+    step = max(4096, 1 << max(0, size.bit_length() - 3))
+    return -(-size // step) * step

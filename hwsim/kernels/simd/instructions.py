@@ -1,0 +1,47 @@
+"""The dot-product instructions: sums of four products of unsigned by signed bytes, added to 32-bit lanes.
+
+Each is a class with `lanes` (32-bit accumulators of a register) and `dot(code, acc, u, s)`, on vectors of i32. This is the
+one place that names instructions of a CPU; LLVM stops the process where the CPU lacks them, so tiers are probed first.
+Names and operand types are LLVM's as of version 14 to 22 (IntrinsicsX86.td).
+"""
+
+from typing import Protocol
+
+from llvmlite import ir
+
+from hwsim.kernels.simd.code import I8, I16, I32, Code, vector
+
+
+class Instruction(Protocol):
+    """What a tier's tiles are built on."""
+
+    lanes: int
+
+    def dot(self, code: Code, acc: ir.Value, u: ir.Value, s: ir.Value) -> ir.Value:
+        """acc + sum of four u * s in each 32-bit lane; u has unsigned bytes, s signed ones."""
+        ...
+
+
+class Vpdpbusd:
+    """`vpdpbusd`: AVX512-VNNI in 512 bits, AVX-VNNI (or AVX512-VNNI with VL) in 256 bits; exact in 32 bits."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+
+    def dot(self, code: Code, acc: ir.Value, u: ir.Value, s: ir.Value) -> ir.Value:
+        """One instruction."""
+        return code.call(f"llvm.x86.avx512.vpdpbusd.{32 * self.lanes}", acc.type, acc, u, s)
+
+
+class Vpmaddubsw:
+    """`vpmaddubsw`, `vpmaddwd` and an addition (AVX2); exact while two products fit a signed 16-bit integer."""
+
+    lanes = 8
+
+    def dot(self, code: Code, acc: ir.Value, u: ir.Value, s: ir.Value) -> ir.Value:
+        """Pairs to 16 bits, which saturate; pairs of those to 32 bits."""
+        bytes_, words = vector(I8, 4 * self.lanes), vector(I16, 2 * self.lanes)
+        cast = code.builder.bitcast
+        pairs = code.call("llvm.x86.avx2.pmadd.ub.sw", words, cast(u, bytes_), cast(s, bytes_))
+        sums = code.call("llvm.x86.avx2.pmadd.wd", vector(I32, self.lanes), pairs, code.constant(1, words))
+        return code.builder.add(acc, sums)

@@ -1,0 +1,95 @@
+"""A trial of one kernel tier, in a process of its own: `python -m hwsim.kernels.trial NAME` prints what it showed.
+
+Products of all kinds are compared with the oracle's, so that the kernels are also compiled and kept for later processes.
+"""
+
+import json
+import statistics
+import sys
+import time
+from dataclasses import asdict
+
+import numpy as np
+
+from hwsim.kernels.choose import Trial, kind_of
+from hwsim.kernels.memory import empty
+from hwsim.kernels.tier import Array, Finish, Grid, Tier
+from hwsim.kernels.tiers.oracle import Oracle
+
+SHAPES = ((1, 1, 1), (7, 40, 33), (33, 8, 130), (50, 197, 64), (6, 384, 64))
+WIDTHS = ((4, False, 4, True), (8, False, 8, True), (8, True, 8, False), (1, False, 2, False), (6, True, 6, True))
+ROUNDS = 101
+
+
+def try_tier(name: str) -> Trial:
+    """Compare the tier `name` with the oracle, and time it with and without pairs."""
+    tested = kind_of(name)()
+    generator = np.random.default_rng(0)
+    for paired in (False, True):
+        tested.pairs = paired
+        for shape in SHAPES:
+            for widths in WIDTHS:
+                if not _agrees(tested, generator, shape, widths):
+                    return Trial(name, f"wrong products of {shape} at {widths}{' in pairs' if paired else ''}")
+    return Trial(name, pairs=_gain(tested))
+
+
+def _agrees(
+    tested: Tier, generator: np.random.Generator, shape: tuple[int, int, int], widths: tuple[int | bool, ...]
+) -> bool:
+    rows, depth, columns = shape
+    left, left_grid = _operand(generator, (2, rows, depth), *widths[:2])
+    right, right_grid = _operand(generator, (2, depth, columns), *widths[2:])
+    if not tested.takes(left_grid, right_grid, depth):
+        return True
+    oracle = Oracle()
+    operands = [(kind, kind.pack(right, right_grid, left_grid)) for kind in (tested, oracle)]
+    for finish in (None, *(_finish(generator, columns, size, even) for size in (1, 2, 4) for even in (False, True))):
+        ours, theirs = (kind.product(left, left_grid, packed, finish) for kind, packed in operands)
+        if not np.array_equal(ours, theirs):
+            return False
+    return True
+
+
+def _operand(generator: np.random.Generator, shape: tuple[int, ...], bits: int, signed: int) -> tuple[Array, Grid]:
+    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+    codes = generator.integers(low, high + 1, shape).astype(np.int8 if signed else np.uint8)
+    return codes, Grid(low, high, generator.integers(low, high + 1, (2, 1)))
+
+
+def _finish(generator: np.random.Generator, columns: int, size: int, even: bool) -> Finish:
+    multiplier = generator.integers(1 << 29, 1 << 31, (2, columns))
+    right = generator.integers(0, 12, (2, columns))
+    offset = np.left_shift(1, right + 31) + generator.integers(-(1 << 30), 1 << 30, (2, columns))
+    if even:
+        multiplier, offset = multiplier & -(1 << 28), np.left_shift(1, right + 31)  # many exact ties
+    left, zero = generator.integers(0, 2, (2, columns)), generator.integers(-9, 9, (2, columns))
+    limit = 1 << (7 if size == 1 else 15)
+    arrays: tuple[Array, ...] = (left, multiplier, offset, right, zero)
+    arrays = tuple(values if values is offset else values.astype(np.int32) for values in arrays)
+    return Finish.of(columns, arrays, -limit, limit - 1, even, np.dtype(f"i{size}"))
+
+
+def _gain(tested: Tier) -> float:
+    """Time of a product without pairs over the time with them, at 4 bits: the median of rounds taken in turns."""
+    if not tested.pairable:
+        return 0.0
+    left, right = empty((1, 192, 384), np.uint8), np.ones((1, 384, 384), np.int8)
+    left[...] = 1
+    left_grid, right_grid = Grid(0, 15, np.zeros((1, 1), np.int64)), Grid(-8, 7, np.zeros((1, 1), np.int64))
+    packings = []
+    for tested.pairs in (False, True):
+        packings.append(tested.pack(right, right_grid, left_grid))
+    ratios = []
+    for _ in range(ROUNDS):
+        times = []
+        for packed in packings:
+            start = time.perf_counter()
+            tested.product(left, left_grid, packed)
+            times.append(time.perf_counter() - start)
+        ratios.append(times[0] / times[1])
+    return statistics.median(ratios)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(try_tier(sys.argv[1]))))

@@ -1,0 +1,112 @@
+"""ILayerNorm (S11a) row by row in vectors, alone or with the requantize (S4) that takes its codes."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.kernels.memory import empty
+from hwsim.kernels.simd.layernorm import layernorm_codes, layernorm_rows
+from hwsim.kernels.simd.vectors import LANES
+from hwsim.op import Array
+from hwsim.ops._once import once
+from hwsim.ops._rescale import folded, in_lanes, words
+from hwsim.spec import TensorSpec
+
+if TYPE_CHECKING:
+    from hwsim.ops.ilayernorm import ILayerNorm
+    from hwsim.ops.requantize import Requantize
+
+N_MAX = 1 << 30
+"""Largest magnitude of the normalised value."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gains:
+    """Constants of `layernorm_rows`: gains and offsets for a shift of 32 and `right`, rounding in the offsets."""
+
+    gain: npt.NDArray[np.int32]
+    offset: npt.NDArray[np.int64]
+    right: int
+    even: bool
+
+
+@once
+def gains(op: "ILayerNorm", x: TensorSpec) -> Gains | None:
+    """The constants of `op` on codes of `x`; None where 32-bit lanes do not hold all, or rows fill no vectors."""
+    quant, channels = x.quant, x.shape[-1]
+    assert quant is not None
+    largest = max(-quant.qmin, quant.qmax)
+    wide = largest << op.fraction
+    fits = channels % LANES == 0 and op.shift > 0 and channels * largest < 1 << 31 and wide < 1 << 30
+    fits = fits and channels * wide * wide < 1 << 60
+    fits = fits and (1 << op.reciprocal_bits) // max(math.isqrt(op.epsilon), 1) < 1 << 31
+    up = max(0, 32 - op.shift)
+    gain, offset = np.array(op.gain, np.int64), np.array(op.offset, np.int64)
+    most = np.abs(gain.astype(np.float64)) * N_MAX + np.abs(offset.astype(np.float64))
+    fits = fits and bool((np.abs(gain) << up < 1 << 31).all() and (np.ldexp(most, up) < 2.0**61).all())
+    fits = fits and bool((np.ldexp(most, -op.shift) < 2.0**30).all()) and abs(op.spec.zero_point[0]) < 1 << 30
+    if not fits or op.spec.qmax >= 1 << 31:
+        return None
+    shift = np.full(channels, op.shift, np.int64)
+    offset, form = folded(gain, offset, shift, (-N_MAX, N_MAX), op.rounding, most)
+    if form == "generic":
+        return None
+    narrow = (gain << up).astype(np.int32)
+    return Gains(narrow, in_lanes(offset << up), op.shift - 32 + up, form == "half_even")
+
+
+def norm_in_rows(op: "ILayerNorm", x: Array, spec: TensorSpec) -> Array | None:
+    """Codes of `op` for x (..., C) of `spec`, axes in the order that x has in memory; None where it needs 64-bit lanes."""
+    constants = gains(op, spec)
+    if constants is None or x.dtype.itemsize > 4:
+        return None
+    order, rows, out = _rows(x, op.spec.container)
+    arguments = (rows, *_scalars(op, constants), constants.even, out.reshape(rows.shape))
+    layernorm_rows(*arguments)
+    return out.transpose(np.argsort(order))
+
+
+def norm_requantize(
+    op: "ILayerNorm", requantize: "Requantize", x: Array, spec: TensorSpec, between: TensorSpec
+) -> Array | None:
+    """What `requantize` makes of the codes (of `between`) that `op` makes of x (..., C) of `spec`, without an array of
+    those; None where 32-bit lanes do not hold all, or channels are not those of the innermost rows."""
+    first, second = gains(op, spec), words(requantize, between, 1)
+    if first is None or second is None or first.even or second.even or x.dtype.itemsize > 4:
+        return None
+    order, rows, out = _rows(x, requantize.spec.container)
+    if requantize.axis is not None and order[-2:-1] != [requantize.axis]:
+        return None
+    arguments = (
+        rows,
+        *_scalars(op, first),
+        second.left,
+        second.multiplier,
+        second.offset,
+        second.right,
+        second.zero_point,
+        requantize.spec.qmin,
+        requantize.spec.qmax,
+        out.reshape(rows.shape),
+    )
+    layernorm_codes(*arguments)
+    return out.transpose(np.argsort(order))
+
+
+def _rows(x: Array, container: np.dtype[Any]) -> tuple[list[int], Array, Array]:
+    """The order of axes in memory, the last one last; x in it as (O, R, C); room for codes in it."""
+    last = x.ndim - 1
+    order = [*sorted(range(last), key=lambda axis: -abs(x.strides[axis])), last]
+    ordered = x.transpose(order)
+    rows = ordered.reshape(-1, ordered.shape[-2] if last else 1, ordered.shape[-1])
+    rows = rows if rows.strides[-1] == rows.itemsize else np.ascontiguousarray(rows)
+    return order, rows, empty(ordered.shape, container)
+
+
+def _scalars(op: "ILayerNorm", constants: Gains) -> tuple[Any, ...]:
+    """Arguments of the kernels from `fraction` to `qmax`."""
+    widths = op.fraction, op.epsilon, op.reciprocal_bits, op.reciprocal_bits - N_MAX.bit_length() + 1
+    return *widths, constants.gain, constants.offset, constants.right, op.spec.zero_point[0], op.spec.qmin, op.spec.qmax

@@ -1,0 +1,108 @@
+"""Softmax by a table of weights (S12d; S12a and S12b of few bits) row by row in vectors, alone or with the requantize
+(S4) that takes its codes."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.kernels.memory import empty
+from hwsim.kernels.simd.softmax import softmax_codes, softmax_rows
+from hwsim.kernels.simd.vectors import LANES
+from hwsim.op import Array
+from hwsim.ops._rescale import words
+from hwsim.spec import TensorSpec, narrowest
+
+if TYPE_CHECKING:
+    from hwsim.ops.requantize import Requantize
+
+MOST_BITS = 16
+"""Widest scores whose weights are computed once, for every difference."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Constants of `softmax_rows`: the table from the weight of the largest difference on, the numerator of the factors,
+    S4 with a shift of 32 or more, the largest code."""
+
+    table: npt.NDArray[np.int32]
+    numerator: int
+    left: int
+    half: int
+    right: int
+    qmax: int
+
+
+class Softmax(Protocol):
+    """An operator whose weights depend on the score's difference to the row's maximum alone."""
+
+    def rows(self, scores: TensorSpec) -> Rows | None: ...
+
+
+def rows_of(weights: Array, numerator: int, shift: int, half: int, bits: int, length: int) -> Rows | None:
+    """Constants for `weights` by the difference, from 0 on, and rows of `length`; None where a sum or a factor needs more
+    than 32 bits, or a row fills no vector."""
+    largest, first = int(weights.max()), int(weights[0])
+    left = max(0, 32 - shift)
+    fits = length >= LANES and length * largest < 1 << 31 and largest << left < 1 << 31 and 1 <= bits <= 16
+    fits = fits and first > 0 and numerator // first < 1 << 31 and numerator.bit_length() + left <= 62
+    if not fits:
+        return None
+    return Rows(weights[::-1].astype(np.int32), numerator, left, half << left, shift - 32 + left, (1 << bits) - 1)
+
+
+def softmax_in_rows(op: Softmax, scores: Array, spec: TensorSpec) -> Array | None:
+    """Codes of `op` for scores (..., N) of `spec`, or None where 32-bit lanes do not hold all."""
+    constants = op.rows(spec) if scores.dtype.itemsize <= 2 else None
+    if constants is None:
+        return None
+    out = empty(scores.shape, narrowest(0, constants.qmax))
+    length = scores.shape[-1]
+    softmax_rows(
+        np.ascontiguousarray(scores).reshape(-1, length),
+        constants.table,
+        constants.numerator,
+        constants.left,
+        constants.half,
+        constants.right,
+        constants.qmax,
+        out.reshape(-1, length),
+    )
+    return out
+
+
+def softmax_requantize(
+    softmax: Softmax, requantize: "Requantize", scores: Array, spec: TensorSpec, between: TensorSpec
+) -> Array | None:
+    """What `requantize` makes of the codes (of `between`) that `softmax` makes of scores (..., N) of `spec`, without an
+    array of those; None where 32-bit lanes do not hold all, or channels lie along the rows."""
+    axis, last = requantize.axis, scores.ndim - 1
+    if axis == last or scores.dtype.itemsize > 2:
+        return None
+    first, second = softmax.rows(spec), words(requantize, between, 1)
+    if first is None or second is None:
+        return None
+    out = empty(scores.shape, requantize.spec.container)
+    outer, channels = (1, 1) if axis is None else (math.prod(scores.shape[:axis]), scores.shape[axis])
+    shape = (outer, channels, -1, scores.shape[-1])
+    softmax_codes(
+        np.ascontiguousarray(scores).reshape(shape),
+        first.table,
+        first.numerator,
+        first.left,
+        first.half,
+        first.right,
+        first.qmax,
+        second.left,
+        second.multiplier,
+        second.offset,
+        second.right,
+        second.zero_point,
+        requantize.spec.qmin,
+        requantize.spec.qmax,
+        second.even,
+        out.reshape(shape),
+    )
+    return out

@@ -1,0 +1,56 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hwsim.kernels import trial
+from hwsim.kernels.choose import Trial
+from hwsim.kernels.tiers.oracle import Oracle
+
+
+def test_a_trial_prints_one_line():
+    done = subprocess.run(
+        [sys.executable, "-m", "hwsim.kernels.trial", "portable"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"name": "portable", "refusal": "", "pairs": 0.0}
+
+
+class Wrong(Oracle):
+    """Misses one sum of one kind."""
+
+    when = ""
+
+    def product(self, left, grid, right, finish=None, out=None):
+        result = super().product(left, grid, right, finish)
+        if {"finish": finish is not None, "even": bool(finish and finish.even), "tail": left.shape[1] == 33}[self.when]:
+            result[-1, -1, -1] += 1
+        return result
+
+
+@pytest.mark.parametrize(("when", "shape"), [("finish", (1, 1, 1)), ("even", (1, 1, 1)), ("tail", (33, 8, 130))])
+def test_a_wrong_tier_is_found(monkeypatch, when, shape):
+    monkeypatch.setattr(trial, "kind_of", lambda name: type("Wrong", (Wrong,), {"when": when}))
+    assert trial.try_tier("wrong") == Trial("wrong", f"wrong products of {shape} at (4, False, 4, True)")
+
+
+def test_a_wrong_tier_is_found_in_pairs(monkeypatch):
+    class Paired(Oracle):
+        pairable = True
+
+        def product(self, left, grid, right, finish=None, out=None):
+            return super().product(left, grid, right, finish) + np.int32(self.pairs)
+
+    monkeypatch.setattr(trial, "kind_of", lambda name: Paired)
+    assert trial.try_tier("paired") == Trial("paired", "wrong products of (1, 1, 1) at (4, False, 4, True) in pairs")
+
+
+def test_what_pairs_gain(monkeypatch):
+    class Paired(Oracle):
+        pairable = True
+
+    monkeypatch.setattr(trial, "kind_of", lambda name: Paired)
+    monkeypatch.setattr(trial, "ROUNDS", 3)
+    assert trial.try_tier("paired").pairs > 0
