@@ -16,7 +16,7 @@ from hwsim import catalog
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node
 from hwsim.kernels import choose
-from hwsim.kernels.tier import Packed, Tier
+from hwsim.kernels.tier import Packed
 from hwsim.op import Array
 
 FUSIONS = "hwsim.fusions"
@@ -37,7 +37,6 @@ class View:
     """A graph as fusions see it: `only_reader` says where a value may disappear."""
 
     graph: Graph
-    tier: Tier
     readers: Mapping[str, tuple[Node, ...]]
     wanted: frozenset[str]
     covered: set[str]
@@ -91,19 +90,19 @@ def plan(graph: Graph, keep: Collection[str] = ()) -> Plan:
         key = (wanted, tier.name)
         if key not in plans:
             packed = _PACKED.setdefault(graph, {}).setdefault(tier.name, {})
-            plans[key] = _made(graph, tier, wanted, packed)
+            plans[key] = _made(graph, wanted, packed)
             if len(plans) > PLANS:
                 del plans[next(iter(plans))]
         return plans[key]
 
 
-def _made(graph: Graph, tier: Tier, wanted: frozenset[str], packed: dict[str, Packed]) -> Plan:
+def _made(graph: Graph, wanted: frozenset[str], packed: dict[str, Packed]) -> Plan:
     readers: dict[str, tuple[Node, ...]] = {}
     for node in graph.nodes:
         for name in node.inputs:
             readers[name] = (*readers.get(name, ()), node)
     covered: set[str] = set()
-    view = View(graph, tier, readers, wanted, covered, packed)
+    view = View(graph, readers, wanted, covered, packed)
     fusions = [catalog.find(FUSIONS, name) for name in catalog.names(FUSIONS)]
     place = {node.name: index for index, node in enumerate(graph.nodes)}
     steps = []

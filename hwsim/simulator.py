@@ -14,7 +14,7 @@ import numpy as np
 from hwsim.catalog import unknown
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node
-from hwsim.kernels.team import blas_threads, leading
+from hwsim.kernels.team import blas_alone, leading
 from hwsim.op import Array
 from hwsim.ops.quantize import Quantize
 from hwsim.plan import plan
@@ -81,6 +81,8 @@ def simulate(
         shape = (images * spec.shape[0], *spec.shape[1:]) if spec.batched else spec.shape
         if value.shape != shape:
             raise HwsimError(f"{name}: a replacement must have shape {shape}, got {value.shape}; give all images")
+        _check_codes(name, value, spec)
+        forced[name] = np.asarray(value, dtype=np.float64 if spec.quant is None else spec.quant.container)
     team = threads or os.cpu_count() or 1
     chunk = max(1, min(chunk, -(-images // team)))
     starts = range(0, images, chunk)
@@ -93,7 +95,7 @@ def simulate(
             return _run(graph, part, first + start, wanted, forced, execute)
 
     parts: list[dict[str, Array]] = []
-    with blas_threads(team // workers), ThreadPoolExecutor(workers) as pool:
+    with blas_alone(), ThreadPoolExecutor(workers) as pool:
         try:
             for done, part in enumerate(pool.map(one, starts), 1):
                 parts.append(part)

@@ -7,14 +7,15 @@ import typer
 from hwsim import console
 from hwsim.cli._options import Json
 from hwsim.cli._output import versions
+from hwsim.errors import HwsimError
 
 EXAMPLE = "hwsim doctor --warm"
 
-RECIPES = ("lut", "ivit", "ibert", "fqvit", "p2vit")
-
 
 def doctor(
-    warm: Annotated[bool, typer.Option("--warm", help="Compile all kernels now, so that nothing waits later.")] = False,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Compile the usual kernels now, so that nothing waits later.")
+    ] = False,
     json: Json = None,
 ) -> None:
     """Versions, how torchvision was loaded, the CPU, and which tier of kernels is used, and why."""
@@ -34,12 +35,17 @@ def doctor(
     facts.update(_kernel_facts())
     if warm:
         facts["warm"] = _warm()
-    facts["tier"] = choose.why()
+    try:
+        facts["tier"], refused = choose.why(), None
+    except HwsimError as error:
+        facts["tier"], refused = str(error), error
     if json != "-":
         for key, value in facts.items():
             console.say(f"{key:14} {value}")
     if json:
         console.write_json(json, (), facts)
+    if refused:
+        raise refused
 
 
 def _kernel_facts() -> dict[str, str]:
@@ -59,7 +65,7 @@ def _kernel_facts() -> dict[str, str]:
 
 
 def _warm() -> str:
-    """Run the digits models in both forms, which compiles what they need; how long it took."""
+    """Run the digits models in both forms, by every recipe, which compiles what they need; how long it took."""
     import time
 
     import numpy as np
@@ -67,6 +73,7 @@ def _warm() -> str:
     start = time.perf_counter()
     try:
         import workloads
+        from hwsim.lower import recipe as recipes
         from hwsim.simulator import as_codes, simulate
         from qmodels import data, evidence
     except ImportError as error:
@@ -76,7 +83,7 @@ def _warm() -> str:
             workload = workloads.find(name)
             images, _ = data.load(workload, "train", None, 8)
             subject = evidence.subject_of(workload, None)
-            graphs = [subject.graph, *(subject.lowered(recipe, images, None, None).graph for recipe in RECIPES)]
+            graphs = [subject.graph, *(subject.lowered(recipe, images).graph for recipe in recipes.names())]
             for graph in graphs:
                 feeds = as_codes(graph, {graph.inputs[0]: images.numpy().astype(np.float32)})
                 simulate(graph, feeds)

@@ -25,7 +25,7 @@ EXAMPLE = "hwsim verify digits_w4a4 --form integer --recipe lut --limit 100 --mi
 RECIPE = "lut"
 CALIBRATION_IMAGES = 64
 _STUDY, _LIMITS, _OUTPUT = "What if", "Limits: exit code 1 beyond them", "Output"
-_SCALE = "Scale: many images; the numbers are the same for any of these"
+_SCALE = "Scale: many images; the numbers are the same for any jobs and backend"
 
 
 def verify(

@@ -8,6 +8,7 @@ from hwsim.kernels import choose
 from hwsim.kernels.tier import Finish, Packed
 from hwsim.op import Array
 from hwsim.ops._product import operand_grids
+from hwsim.ops.matmul import MatMul
 from hwsim.plan import View
 
 Sums = Callable[[int, int], Array]
@@ -26,7 +27,8 @@ class Product:
         gemm = node.op.gemm(self.inputs, view.graph.specs[node.name])
         assert gemm is not None
         self.tier = choose.tier_for(self.left, self.right, gemm.k)
-        self.static = node.inputs[1] in view.graph.constants
+        self.static = node.inputs[1] in view.graph.constants and not isinstance(node.op, MatMul)
+        """A matmul repeats its constant for the images of a chunk, however many these are."""
         self._packings = view.packed
 
     def finished(self, values: tuple[Array, ...], finish: Finish | None) -> Array:

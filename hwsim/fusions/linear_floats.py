@@ -35,7 +35,8 @@ def linear_floats(view: View, node: Node) -> Step | None:
     if len(constants) != 1 or graph.constants[constants[0]].shape != (columns,):
         return None
     quant = graph.specs[node.name].quant
-    assert quant is not None
+    if quant is None or quant.axis not in (None, len(graph.specs[node.name].shape) - 1):
+        return None
     scale = np.ascontiguousarray(np.broadcast_to(np.array(quant.scale), (columns,)))
     bias = np.ascontiguousarray(graph.constants[constants[0]], dtype=np.float64)
     product = Product(view, node)

@@ -32,8 +32,11 @@ UNTRIED = ("portable", "oracle")
 """They have no instructions of their own."""
 
 ALIASES = {"vnni": ("avx512vnni", "avxvnni")}
-FLEETING = (1, -9)
-"""Exit codes that are not kept: of an exception, such as a permission refused, and of a process that was killed."""
+LASTING = (0, -4, -6, -7, -8, -11)
+"""Exit codes whose outcome is kept: done, and the signals that an instruction or LLVM causes. Others have other causes, such
+as a permission refused or a process that somebody killed, and are tried again in the next process."""
+
+SILENT = "its trial said nothing"
 
 SECONDS = 600
 """How long a trial may take, most of it compilation."""
@@ -129,23 +132,32 @@ def _trial(name: str) -> Trial:
     have = features()
     if not any(have.issuperset(wanted) for wanted in kind.features):
         return Trial(name, "the CPU lacks " + " and ".join(w for w in kind.features[0] if w not in have))
+    try:
+        kind()
+    except HwsimError as error:
+        return Trial(name, str(error))
     file = cache_folder() / f"trial-{name}-{target()}.json"
     kept = _kept(file)
     if kept:
         return kept
-    paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))  # hwsim as this process found it
-    environment = {**os.environ, VARIABLE: name, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [sys.executable, "-m", "hwsim.kernels.trial", name]
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(f"compiling and trying the kernels of {name}, once on this machine ...", file=sys.stderr)
+    paths = [path for path in sys.path if path]  # the child finds hwsim where this process did
+    environment = {**os.environ, VARIABLE: name, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable or "python", "-m", "hwsim.kernels.trial", name]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Trial(name, f"its trial did not end ({type(error).__name__})")
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    trial = _parsed(done.stdout) if done.returncode == 0 else Trial(name, f"its trial failed ({last})")
-    trial = trial or Trial(name, "its trial said nothing")
-    if done.returncode in FLEETING:
+    said = (done.stdout.strip().splitlines() or [""])[-1]
+    trial = _parsed(said) if done.returncode == 0 else Trial(name, f"its trial failed ({last})")
+    trial = trial or Trial(name, SILENT)
+    if done.returncode not in LASTING or trial.refusal == SILENT:
         return trial
     with contextlib.suppress(BadFile):  # else it is tried again in the next process
+        for older in file.parent.glob(f"trial-{name}-*.json"):
+            older.unlink(missing_ok=True)
         write_text(json.dumps(asdict(trial)) + "\n", file)
     return trial
 

@@ -37,10 +37,12 @@ class _Shelf:
         return memory
 
     def put(self, memory: npt.NDArray[np.uint8], size: int) -> None:
-        """The block back on the shelf, unless that is full."""
-        if self.size + size <= KEPT:
-            self.blocks[size].append(memory)
-            self.size += size
+        """The block back on the shelf, which is emptied first where it is full: it may hold sizes that nobody wants now."""
+        if self.size + size > KEPT:
+            self.blocks.clear()
+            self.size = 0
+        self.blocks[size].append(memory)
+        self.size += size
 
 
 class _Block:

@@ -46,15 +46,20 @@ def shared(count: int, least: int, work: Callable[[int, int], None]) -> None:
         work(0, count)
         return
     step = -(-count // (parts * least)) * least
-    others = [_lead.pool.submit(work, start, min(start + step, count)) for start in range(step, count, step)]
-    work(0, step)
-    for other in others:
-        other.result()
+    size, pool = _lead.size, _lead.pool
+    others = [pool.submit(work, start, min(start + step, count)) for start in range(step, count, step)]
+    _lead.size = 1  # the others are busy with their parts, and have no time for parts of this one
+    try:
+        work(0, step)
+    finally:
+        _lead.size = size
+        for other in others:
+            other.result()
 
 
-def blas_threads(count: int) -> AbstractContextManager[object]:
-    """Let BLAS, which the float products use, have `count` threads for each caller."""
-    limits: AbstractContextManager[object] = _blas().limit(limits=count, user_api="blas")
+def blas_alone() -> AbstractContextManager[object]:
+    """BLAS works on its caller's thread alone: how many it had would show in the last bits of float products."""
+    limits: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
     return limits
 
 

@@ -34,9 +34,10 @@ class Linear(Op):
         """Rows of x against rows of weight."""
         x, weight = values
         if out.quant is None:
-            rows = real(x, inputs[0])  # one product per image, because BLAS may sum in another order for more rows
+            # one layout, and one product per image: the order in which BLAS sums depends on both
+            rows, columns = (np.ascontiguousarray(real(v, spec)) for v, spec in zip(values, inputs, strict=True))
             rows = rows.reshape(-1, inputs[0].shape[0], x.shape[-1]) if x.ndim == 2 else rows
-            return np.asarray(np.matmul(rows, real(weight, inputs[1]).T)).reshape(*x.shape[:-1], weight.shape[0])
+            return np.asarray(np.matmul(rows, columns.T)).reshape(*x.shape[:-1], weight.shape[0])
         return integer_product(self, values, inputs)
 
     def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply, raw: bool = False) -> Array:

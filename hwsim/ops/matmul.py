@@ -49,7 +49,8 @@ class MatMul(Op):
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """One product per leading index."""
         if out.quant is None:
-            return np.asarray(np.matmul(real(values[0], inputs[0]), real(values[1], inputs[1])))
+            a, b = (np.ascontiguousarray(real(v, spec)) for v, spec in zip(values, inputs, strict=True))
+            return np.asarray(np.matmul(a, b))  # BLAS sums in an order that depends on the layout
         return integer_product(self, values, inputs)
 
     def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply, raw: bool = False) -> Array:

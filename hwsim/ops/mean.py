@@ -52,7 +52,8 @@ class Mean(Op):
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """The mean in float64, or the sum of codes."""
         if out.quant is None:
-            return np.asarray(values[0].mean(axis=self.axes, keepdims=self.keep))
+            x = np.ascontiguousarray(values[0])  # NumPy sums in the order of memory
+            return np.asarray(x.mean(axis=self.axes, keepdims=self.keep))
         total = values[0].sum(axis=self.axes, keepdims=self.keep, dtype=np.int64)
         return np.asarray(total.astype(out.quant.container))
 

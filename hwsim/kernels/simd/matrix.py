@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from llvmlite import ir
 
 from hwsim.kernels.simd.code import I8, I64, Code, inline, vector
-from hwsim.kernels.simd.instructions import Vpdpbusd
+from hwsim.kernels.simd.instructions import Instruction
 from hwsim.kernels.simd.tiles import Tiles
 
 REGISTERS, ROWS, ROW_BYTES, STEP = 8, 16, 64, 64
@@ -81,12 +81,12 @@ class Amx:
 
 
 class MatrixTiles(Tiles):
-    """Tiles of 32 rows on the matrix registers of `machine`; sums of rows and columns by dot products of vectors."""
+    """Tiles of 32 rows on the matrix registers of `machine`; sums of rows and columns by `instruction`."""
 
     depth = STEP
 
-    def __init__(self, machine: Machine) -> None:
-        super().__init__(Vpdpbusd(16), height=2 * ROWS, vectors=2)
+    def __init__(self, machine: Machine, instruction: Instruction) -> None:
+        super().__init__(instruction, height=2 * ROWS, vectors=2)
         self.machine = machine
         self.begin = inline(lambda code, _: machine.configure(code))
         self.end = inline(lambda code, _: machine.release(code))

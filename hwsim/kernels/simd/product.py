@@ -223,7 +223,7 @@ class Driver:
     vectors: int
     height: int
     rows: int
-    """What a thread of a team takes is a multiple of it, so that no two write to the same row."""
+    """What a thread of a team takes is a multiple of it; the last, where it is shorter, also makes rows of the one before."""
     depth: int
     """K is padded to a multiple of it."""
     paired: bool

@@ -5,6 +5,7 @@ import platform
 import sys
 
 from hwsim.errors import HwsimError
+from hwsim.kernels.simd.instructions import Vpdpbusd
 from hwsim.kernels.simd.matrix import Amx as Instructions
 from hwsim.kernels.simd.matrix import MatrixTiles
 from hwsim.kernels.simd.product import drive
@@ -22,7 +23,7 @@ class Amx(SimdTier):
 
     def __init__(self) -> None:
         _ask_permission()
-        super().__init__(drive(self.name, MatrixTiles(Instructions())))
+        super().__init__(drive(self.name, MatrixTiles(Instructions(), Vpdpbusd(16))))
 
 
 def _ask_permission() -> None:

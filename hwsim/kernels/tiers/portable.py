@@ -5,6 +5,7 @@ A the largest magnitude of a left operand, that is sure where A times the sum of
 2^24 (float32) or 2^53 (float64). Where float32 does not reach, K is split into a few parts that do, else float64 is used.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,14 @@ import numpy.typing as npt
 from hwsim.kernels.memory import empty, empty_like
 from hwsim.kernels.packing import pack_floats
 from hwsim.kernels.simd.rows import finish_sums
+from hwsim.kernels.team import shared
 from hwsim.kernels.tier import Array, Finish, Grid, Packed, Tier
 
 SINGLE, DOUBLE = 1 << 24, 1 << 53
 """Partial sums below these are exact in float32 and float64."""
+
+ROWS = 32
+"""Rows of each product that a thread of a team takes at least."""
 
 SHORTEST = 128
 """Products of fewer k than this are not worth a call of BLAS each."""
@@ -59,13 +64,18 @@ class Portable(Tier):
         """One BLAS call per part of K; the parts are added as int32."""
         groups, height, depth = left.shape
         kind, part = right.data.dtype, right.extra["part"]
-        a = empty((groups, height, depth), kind)
-        pack_floats(left, grid.zero[:, np.newaxis], a)
-        sums = self._sums(a, right.data, part)
         if out is None:
             container = np.dtype(np.int32) if finish is None else finish.container
             out = empty((groups, 1, height, right.columns), container)
-        finish_sums(sums, finish, out)
+        residual = None if finish is None or finish.residual is None else finish.residual.reshape(groups, height, -1)
+
+        def rows(start: int, stop: int) -> None:
+            a = empty((groups, stop - start, depth), kind)
+            pack_floats(left[:, start:stop], grid.zero[:, np.newaxis], a)
+            some = finish if finish is None or residual is None else replace(finish, residual=residual[:, start:stop])
+            finish_sums(self._sums(a, right.data, part), some, out[:, :, start:stop])
+
+        shared(height, ROWS, rows)
         return out.reshape(groups, height, right.columns) if out.shape[1] == 1 else out
 
     def _sums(self, a: Array, b: Array, part: int) -> npt.NDArray[np.generic]:

@@ -13,6 +13,7 @@ from hwsim.ops.add import Add
 from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.dequantize import Dequantize
 from hwsim.ops.gelu import Gelu
+from hwsim.ops.ilayernorm import ILayerNorm
 from hwsim.ops.layernorm import LayerNorm
 from hwsim.ops.linear import Linear
 from hwsim.ops.matmul import MatMul
@@ -209,6 +210,14 @@ def table_softmax_short():
     return draft.done(), ["shares codes"]
 
 
+def integer_norm():
+    draft = Draft((1, 3, 7, 32), STREAM)
+    weight, bias = draft.generator.normal(size=(2, 32))
+    draft("normed", ILayerNorm.lower(draft.specs["x"], weight, bias, 1e-5, QuantSpec(16, True, (0.001,))), "x")
+    draft.requantize("normed", QuantSpec(4, False, (0.3,), (8,)))
+    return draft.done(), ["normed codes"]
+
+
 def biased(draft, shape=(32,)):
     draft.linear()
     return draft("biased", Add(), draft("real", Dequantize(), "acc"), draft.constant("b", shape))
@@ -299,7 +308,8 @@ CASES = [
     convolution_per_channel_of_one_group, convolution_along_rows, matmul_per_head, matmul_of_windows,
     addition_requantized, residual,
     residual_of_bytes, residual_that_grows, residual_of_odd_width, residual_of_constants, residual_twice_the_same,
-    table_softmax, table_softmax_short, linear_bias, linear_positions, linear_residual, linear_residual_of_constants,
+    table_softmax, table_softmax_short, integer_norm,
+    linear_bias, linear_positions, linear_residual, linear_residual_of_constants,
     linear_gelu, linear_gelu_of_channels, norm, norm_of_heads, norm_of_channels, scores, scores_of_heads, attention_output,
 ]  # fmt: skip
 
@@ -331,7 +341,8 @@ def test_no_step_keeps_the_graph(case):
 def test_every_fusion_is_here():
     names = {case.__name__ for case in CASES}
     of = {
-        "product": "product", "product_requantize": "linear_requantize", "softmax_requantize": "table_softmax",
+        "product": "product", "product_requantize": "linear_requantize", "norm_requantize": "integer_norm",
+        "softmax_requantize": "table_softmax",
         "linear_floats": "linear_bias", "heads_codes": "attention_output", "norm_codes": "norm", "scores_codes": "scores",
     }  # fmt: skip
     assert set(catalog.names("hwsim.fusions")) == set(of)

@@ -77,6 +77,24 @@ class Emulator:
         return code.offset(code.builder.ptrtoint(memory, I64), register * size)
 
 
+class Generic:
+    """A dot product (`instructions.Instruction`) in vector code that any CPU has."""
+
+    lanes = 16
+
+    def dot(self, code, acc, u, s):
+        build = code.builder
+        left, right = (build.bitcast(value, ROW) for value in (u, s))
+        for i in range(4):
+            lanes = range(i, ROW_BYTES, 4)
+            first, second = (
+                build.zext(code.shuffle(left, lanes), acc.type),
+                build.sext(code.shuffle(right, lanes), acc.type),
+            )
+            acc = build.add(acc, build.mul(first, second))
+        return acc
+
+
 class Emulated(SimdTier):
     """The matrix tier without its instructions; it is compiled again when this file changes."""
 
@@ -84,7 +102,7 @@ class Emulated(SimdTier):
 
     def __init__(self):
         digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
-        super().__init__(drive(f"emulated_{digest}", MatrixTiles(Emulator())))
+        super().__init__(drive(f"emulated_{digest}", MatrixTiles(Emulator(), Generic())))
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,7 @@ def test_requantized_as_the_semantics_say(tier_of, exact_product, name, case, pa
 
 @pytest.mark.parametrize("even", [False, True])
 @pytest.mark.parametrize("name", TIERS)
-@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 45), columns=st.sampled_from((16, 32, 80)))
+@given(seed=st.integers(0, 2**32 - 1), rows=st.sampled_from((1, 7, 45, 130)), columns=st.sampled_from((16, 32, 80)))
 def test_a_residual_stream_saturates(tier_of, exact_product, name, even, seed, rows, columns):
     generator, tier = np.random.default_rng(seed), tier_of(name)
     tier.pairs = bool(seed % 2) and tier.pairable
@@ -135,9 +135,11 @@ def test_a_residual_stream_saturates(tier_of, exact_product, name, even, seed, r
     wanted = np.clip(expected(sums, op, (1, 1)) + stream, -(2**15), 2**15 - 1)
     a, left, b, right = case
     finish = dataclasses.replace(finish, residual=stream)
-    codes = tier.product(a, left, tier.pack(b, right, left), finish)
-    assert codes.dtype == np.int16
-    np.testing.assert_array_equal(codes.astype(object), wanted)
+    for team in (1, 2)[: 1 if name == "emulated" else 2]:
+        with leading(team):
+            codes = tier.product(a, left, tier.pack(b, right, left), finish)
+        assert codes.dtype == np.int16
+        np.testing.assert_array_equal(codes.astype(object), wanted)
 
 
 @pytest.mark.parametrize("name", TIERS)

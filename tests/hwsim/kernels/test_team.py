@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwsim.kernels.team import blas_threads, leading, shared
+from hwsim.kernels.team import blas_alone, leading, shared
 
 
 def parts_of(count, least):
@@ -76,13 +76,26 @@ def test_teams_belong_to_threads():
         assert len(parts_of(8, 1)) == 3
 
 
-def test_blas_threads_are_given_back():
+def test_blas_gets_its_threads_back():
     from threadpoolctl import threadpool_info
 
     def now():
         return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
     before = now()
-    with blas_threads(1):
+    with blas_alone():
         assert set(now()) == {1}
     assert now() == before
+
+
+def test_parts_within_a_part_are_done_by_its_thread():
+    """The other threads have whole parts to do: what the caller shared again would wait behind those."""
+    seen = []
+
+    def inner(start, stop):
+        seen.append((start, stop))
+
+    with leading(2):
+        shared(2, 1, lambda start, _: shared(8, 1, inner) if start == 0 else None)
+        assert seen == [(0, 8)]
+        assert len(parts_of(8, 1)) == 2

@@ -11,6 +11,7 @@ import pytest
 CODE = """
 import json, re
 from numba import boolean, int32, int64, types, uint8
+from hwsim.kernels.simd.instructions import Vpdpbusd
 from hwsim.kernels.simd.matrix import Amx, MatrixTiles
 from hwsim.kernels.simd.product import drive
 from hwsim.kernels.tiers.avx2 import Avx2
@@ -25,7 +26,7 @@ signature = (
 )
 drivers = {kind.name: kind().driver for kind in (Avx2, AvxVnni, Avx512Vnni)}
 found = {}
-for name, driver in {"amx": drive("amx", MatrixTiles(Amx())), **drivers}.items():
+for name, driver in {"amx": drive("amx", MatrixTiles(Amx(), Vpdpbusd(16))), **drivers}.items():
     driver.product.compile(signature)
     (text,) = driver.product.inspect_asm().values()
     pattern = r"^\\s+(vpdpbusd|vpmaddubsw|t\\w*tile\\w*|ld\\w*tile\\w*|tile\\w+|tdp\\w+)\\b(?:.*([xyz]mm))?"
