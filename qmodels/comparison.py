@@ -50,7 +50,7 @@ class NodeReals:
 class NodeAccumulator:
     """One product of integers: bits that its sums need for any operands, and for any activations; those seen (S15).
 
-    None were seen in a what-if.
+    None were seen in a what-if, or where sums were not watched (float32).
     """
 
     node: str

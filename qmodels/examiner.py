@@ -91,7 +91,7 @@ class Examiner:
         dtypes = DTYPES[:1] if self.mixed or self.what_if else DTYPES
         modes = MODES[1:] if self.what_if else MODES
         self.comparisons = tuple(
-            Comparison(self.model, self.graph, self.mixed, modes, {} if i else self.others, dtype, self.threads)
+            Comparison(self.model, self.graph, self.mixed, modes, {} if i else self.others, dtype, self.threads, not i)
             for i, dtype in enumerate(dtypes)
         )
         if self.what_if:

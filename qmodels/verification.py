@@ -23,7 +23,7 @@ from torch.utils.data import TensorDataset
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph
 from hwsim.op import Array
-from hwsim.simulator import Execute, as_codes, simulate
+from hwsim.simulator import Execute, as_codes, run_node, simulate
 from hwsim.study.accumulators import Seen as SeenSums
 from hwsim.study.accumulators import Width, widths
 from qmodels.comparison import CodeCount, LogitSums, NodeAccumulator, NodeCodes, NodeReals, Predictions, RealSums
@@ -147,6 +147,8 @@ class Comparison:
     others: Mapping[str, Logits]
     dtype: torch.dtype
     threads: int | None
+    watched: bool = True
+    """Whether the sums of products are watched, for which nodes must run one by one."""
     reference: Reference = field(init=False)
     shared: list[str] = field(init=False)
     """The quantizers that the graph has too."""
@@ -188,7 +190,8 @@ class Comparison:
             found = self._count(tally.codes["node_by_node"], values, seen)
             tally.part(Place(found[0], first, first + len(images), found[1]) if found else None)
         watch = SeenSums()
-        values = simulate(self.graph, feeds, self.shared, threads=self.threads, execute=execute or watch, first=first)
+        run = execute or (watch if self.watched else run_node)
+        values = simulate(self.graph, feeds, self.shared, threads=self.threads, execute=run, first=first)
         self._count(tally.codes["free_running"], values, seen)
         for name, sums in tally.reals.items():
             quant = self.reference.specs[name].quant

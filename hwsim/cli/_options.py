@@ -11,7 +11,10 @@ Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Also
 Wbits = Annotated[int, typer.Option("--wbits", help="Bits of the weights: 1..8, or 32 for float.")]
 Abits = Annotated[int, typer.Option("--abits", help="Bits of the activations: 1..8, or 32 for float.")]
 Ends = Annotated[int, typer.Option("--ends", help="Bits of the patch embedding and the heads: 1..8, or 32.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Worker threads; all cores by default.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Worker threads; all cores by default (of each process, with --jobs)."),
+]
 
 ResidualBits = Annotated[
     int | None,

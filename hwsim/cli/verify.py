@@ -83,7 +83,10 @@ def verify(
     scheduler: Annotated[
         str | None,
         typer.Option(
-            "--scheduler", metavar="ADDRESS", help="Of a cluster of dask or ray; one here.", rich_help_panel=_SCALE
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Of a cluster of dask or ray; else workers start here.",
+            rich_help_panel=_SCALE,
         ),
     ] = None,
     shard_images: Annotated[
@@ -91,7 +94,9 @@ def verify(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", help="Folder of finished shards; with --jobs, the cache.", rich_help_panel=_SCALE),
+        typer.Option(
+            "--resume", help="Folder of finished shards; with --jobs, ~/.cache/hwsim/verify.", rich_help_panel=_SCALE
+        ),
     ] = None,
     per_node: Annotated[
         bool, typer.Option("--per-node", help="Show every node, not only the worst.", rich_help_panel=_OUTPUT)

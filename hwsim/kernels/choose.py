@@ -156,8 +156,6 @@ def _trial(name: str) -> Trial:
     if done.returncode not in LASTING or trial.refusal == SILENT:
         return trial
     with contextlib.suppress(BadFile):  # else it is tried again in the next process
-        for older in file.parent.glob(f"trial-{name}-*.json"):
-            older.unlink(missing_ok=True)
         write_text(json.dumps(asdict(trial)) + "\n", file)
     return trial
 

@@ -38,6 +38,8 @@ class _Shelf:
 
     def put(self, memory: npt.NDArray[np.uint8], size: int) -> None:
         """The block back on the shelf, which is emptied first where it is full: it may hold sizes that nobody wants now."""
+        if size > KEPT:
+            return
         if self.size + size > KEPT:
             self.blocks.clear()
             self.size = 0
