@@ -166,6 +166,12 @@ def _check_values(key: str, array: Array, spec: TensorSpec) -> None:
         raise IllegalModel(f"{key}: bipolar codes must be -1 or 1, got 0; export it again")
 
 
+def is_product(graph: Graph, node: Node) -> bool:
+    """Does `node` multiply integers, so that it has an accumulator?"""
+    out = graph.specs[node.name]
+    return out.quant is not None and node.op.gemm(graph.inputs_of(node), out) is not None
+
+
 def op_name(op: Op) -> str:
     """The operator's name: its class's name in lower case, which is its file's name without underscores."""
     return type(op).__name__.lower()

@@ -61,10 +61,3 @@ class Product:
                     self._packings[self.node.name] = self.tier.pack(b, self.right, self.left)
             found = self._packings[self.node.name]
         return found
-
-
-def is_product(view: View, node: Node) -> bool:
-    """Whether `node` multiplies integers."""
-    return view.graph.specs[node.name].quant is not None and (
-        node.op.gemm(view.graph.inputs_of(node), view.graph.specs[node.name]) is not None
-    )

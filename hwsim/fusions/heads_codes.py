@@ -4,8 +4,8 @@ are moved, which are an eighth of the floats."""
 import numpy as np
 
 from hwsim.fusions._grids import container_of, dequantized, grids_of, need_finite
-from hwsim.fusions._products import Product, Sums, is_product
-from hwsim.graph import Node
+from hwsim.fusions._products import Product, Sums
+from hwsim.graph import Node, is_product
 from hwsim.kernels.float_groups import sums_to_codes
 from hwsim.kernels.memory import empty
 from hwsim.op import Array
@@ -18,7 +18,7 @@ from hwsim.plan import Step, View
 def heads_codes(view: View, node: Node) -> Step | None:
     """One step from the product to the codes."""
     specs = view.graph.specs
-    real = dequantized(view, node) if isinstance(node.op, MatMul) and is_product(view, node) else None
+    real = dequantized(view, node) if isinstance(node.op, MatMul) and is_product(view.graph, node) else None
     quant = specs[node.name].quant
     if real is None or quant is None or quant.axis not in (None, len(specs[node.name].shape) - 3):
         return None

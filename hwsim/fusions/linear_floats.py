@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from hwsim.fusions._grids import container_of, dequantized, grids_of, need_finite
-from hwsim.fusions._products import Product, Sums, is_product
-from hwsim.graph import Node
+from hwsim.fusions._products import Product, Sums
+from hwsim.graph import Node, is_product
 from hwsim.kernels.float_finish import dequantize_add, dequantize_add_gelu_quantize, dequantize_add_residual
 from hwsim.kernels.memory import empty
 from hwsim.kernels.team import shared
@@ -24,7 +24,7 @@ ROWS = 192
 def linear_floats(view: View, node: Node) -> Step | None:
     """One step for all of them, or for the first two."""
     graph = view.graph
-    if not isinstance(node.op, Linear) or not is_product(view, node):
+    if not isinstance(node.op, Linear) or not is_product(view.graph, node):
         return None
     real = dequantized(view, node)
     add = view.only_reader(real.name) if real else None

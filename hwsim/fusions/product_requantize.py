@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwsim.fusions._products import Product, is_product
-from hwsim.graph import Node
+from hwsim.fusions._products import Product
+from hwsim.graph import Node, is_product
 from hwsim.kernels.simd.vectors import LANES
 from hwsim.kernels.tier import Finish
 from hwsim.op import Array
@@ -23,7 +23,7 @@ from hwsim.spec import TensorSpec
 def product_requantize(view: View, node: Node) -> Step | None:
     """One step for linear, conv2d or matmul on integers and what follows it."""
     following = view.only_reader(node.name)
-    if not is_product(view, node) or following is None or not isinstance(following.op, Requantize):
+    if not is_product(view.graph, node) or following is None or not isinstance(following.op, Requantize):
         return None
     finish = _finish(node, following.op, view.graph.specs[node.name], view.graph.specs[following.name])
     if finish is None:

@@ -4,8 +4,8 @@ time, so that no float scores are kept."""
 import numpy as np
 
 from hwsim.fusions._grids import container_of, dequantized, grids_of, need_finite
-from hwsim.fusions._products import Product, Sums, is_product
-from hwsim.graph import Node
+from hwsim.fusions._products import Product, Sums
+from hwsim.graph import Node, is_product
 from hwsim.kernels.float_groups import scores_to_codes
 from hwsim.kernels.memory import empty
 from hwsim.kernels.team import shared
@@ -23,7 +23,7 @@ NONE = np.zeros((1, 0, 0))
 def scores_codes(view: View, node: Node) -> Step | None:
     """One step from the product to the codes of the probabilities."""
     specs = view.graph.specs
-    real = dequantized(view, node) if isinstance(node.op, MatMul) and is_product(view, node) else None
+    real = dequantized(view, node) if isinstance(node.op, MatMul) and is_product(view.graph, node) else None
     shape, quant = specs[node.name].shape, specs[node.name].quant
     if real is None or quant is None or len(shape) != 4 or quant.axis not in (None, 1):
         return None

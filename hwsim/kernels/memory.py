@@ -81,9 +81,14 @@ def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
 
 def empty_like(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """An array of the shape and the order of axes in memory of `array`, without its gaps."""
-    order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    order = memory_order(array)
     inner = empty(tuple(array.shape[axis] for axis in order), dtype)
     return inner.transpose(np.argsort(order)) if order else inner.reshape(array.shape)
+
+
+def memory_order(array: npt.NDArray[Any]) -> list[int]:
+    """Axes from the one whose elements lie farthest apart to the one whose elements lie side by side."""
+    return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
 
 
 def _size_class(size: int) -> int:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hwsim.kernels.memory import empty
+from hwsim.kernels.memory import empty, memory_order
 from hwsim.kernels.requantize import ROUNDINGS
 from hwsim.kernels.round_shift import round_shift
 from hwsim.kernels.simd.lookup import lookup
@@ -73,7 +73,7 @@ def rounded(values: Array, shift: int, rounding: str, out: TensorSpec) -> Array:
 
 def from_table(codes: Array, least: int, table: Array) -> Array:
     """The entry for every code, the first of them for the code `least`; axes in the order that codes have in memory."""
-    order = sorted(range(codes.ndim), key=lambda axis: -abs(codes.strides[axis]))
+    order = memory_order(codes)
     inner = np.ascontiguousarray(codes.transpose(order))
     result = empty(inner.shape, table.dtype)
     lookup(inner.reshape(-1), least, table, result.reshape(-1))

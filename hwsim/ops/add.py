@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.kernels.memory import empty
+from hwsim.kernels.memory import empty, memory_order
 from hwsim.kernels.saturating_add import saturating_add
 from hwsim.op import Action, Array, Op, Specs
 from hwsim.ops._broadcast import broadcast_spec, sum_spec
@@ -53,7 +53,7 @@ class Add(Op):
 
 def _narrow(a: Array, b: Array, quant: IntegerSpec) -> Array:
     """The clamped sum of codes, which fits 32 bits, of arrays of one shape; axes in the order that `a` has in memory."""
-    order = sorted(range(a.ndim), key=lambda axis: -abs(a.strides[axis]))
+    order = memory_order(a)
     shape = tuple(a.shape[axis] for axis in order)
     inner, place = 1, len(shape)  # the axes behind `place` lie side by side in both
     left, right = a.transpose(order), b.transpose(order)

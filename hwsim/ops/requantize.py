@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 
 from hwsim.errors import IllegalModel
-from hwsim.kernels.memory import empty
+from hwsim.kernels.memory import empty, memory_order
 from hwsim.kernels.requantize import ROUNDINGS, requantize
 from hwsim.kernels.simd.rescale import ROWS, rescale_rows, rescale_runs
 from hwsim.op import Action, Array, Op, Specs, bounds, need, need_axes
@@ -133,7 +133,7 @@ class Requantize(Op):
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S4 with a 64-bit product, in the order of axes that x has in memory."""
         (x,) = values
-        order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+        order = memory_order(x)
         inner = x.transpose(order)
         codes = empty(inner.shape, self.spec.container)
         place = None if self.axis is None else order.index(self.axis)

@@ -25,7 +25,7 @@ import numpy as np
 
 from hwsim.catalog import unknown
 from hwsim.errors import HwsimError
-from hwsim.graph import Graph, Node
+from hwsim.graph import Graph, Node, is_product
 from hwsim.kernels.narrow_gemm import narrow_gemm
 from hwsim.op import Array, bounds
 from hwsim.simulator import CHUNK, Environment, Execute, Progress, run_node, simulate
@@ -67,12 +67,6 @@ def widths(graph: Graph, *, corrected: bool = True) -> tuple[Width, ...]:
     afterwards; the correction is not in it.
     """
     return tuple(_width(graph, node, corrected) for node in graph.nodes if is_product(graph, node))
-
-
-def is_product(graph: Graph, node: Node) -> bool:
-    """Does `node` multiply integers, so that it has an accumulator?"""
-    out = graph.specs[node.name]
-    return out.quant is not None and node.op.gemm(graph.inputs_of(node), out) is not None
 
 
 def seen(

@@ -25,11 +25,11 @@ import numpy.typing as npt
 
 from hwsim.catalog import unknown
 from hwsim.errors import HwsimError
-from hwsim.graph import Graph, Node
+from hwsim.graph import Graph, Node, is_product
 from hwsim.op import Array
 from hwsim.simulator import Environment, Execute, run_node
 from hwsim.spec import BipolarSpec, IntegerSpec
-from hwsim.study.accumulators import Accumulator, is_product
+from hwsim.study.accumulators import Accumulator
 
 
 @dataclass(frozen=True, slots=True)
