@@ -89,12 +89,12 @@ class CodeCount:
 
     def add(self, codes: Array, reference: Array) -> Array:
         """Compare codes of equal shape; the flat positions of those that differ."""
-        step = np.abs(codes.astype(np.int64) - reference).reshape(-1)
-        where = np.flatnonzero(step)
-        self.compared += step.size
+        where = np.flatnonzero(codes != reference)
+        self.compared += codes.size
         self.mismatched += where.size
         if where.size:
-            self.largest = max(self.largest, int(step.max()))
+            here, there = codes.reshape(-1)[where].astype(np.int64), reference.reshape(-1)[where].astype(np.int64)
+            self.largest = max(self.largest, int(np.abs(here - there).max()))
         return where
 
     def join(self, other: "CodeCount") -> None:
@@ -118,11 +118,17 @@ class RealSums:
     noise: float = 0.0
 
     def add(self, values: Array, reference: Array) -> None:
-        """Take in reals of equal shape."""
+        """Take in reals of equal shape; quicker where both are one array."""
+        same = values is reference
         values, reference = values.reshape(-1), reference.reshape(-1)
         for start in range(0, values.size, BLOCK):
             s, r = values[start : start + BLOCK], reference[start : start + BLOCK]
-            self.signal += float((r * r).sum())
+            square = float((r * r).sum())
+            self.signal += square
+            if same:
+                self.other += square
+                self.product += square
+                continue
             self.other += float((s * s).sum())
             self.product += float((r * s).sum())
             self.noise += float(np.square(r - s).sum())

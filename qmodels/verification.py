@@ -192,11 +192,15 @@ class Comparison:
         watch = SeenSums()
         run = execute or (watch if self.watched else run_node)
         values = simulate(self.graph, feeds, self.shared, threads=self.threads, execute=run, first=first)
-        self._count(tally.codes["free_running"], values, seen)
+        counts = tally.codes["free_running"]
+        differ = {name: counts[name].mismatched for name in self.same}
+        self._count(counts, values, seen)
         for name, sums in tally.reals.items():
             quant = self.reference.specs[name].quant
             assert quant is not None
-            sums.add(_reals(self.graph, name, values[name]), quant.to_real(seen.codes[name]))
+            reals = quant.to_real(seen.codes[name])
+            equal = name in differ and counts[name].mismatched == differ[name]
+            sums.add(reals if equal else _reals(self.graph, name, values[name]), reals)
             tally.clamped[name] += seen.clamped[name]
         tally.see(watch.ranges)
         return _reals(self.graph, self.graph.outputs[0], values[self.graph.outputs[0]])

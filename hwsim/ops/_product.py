@@ -6,6 +6,7 @@ A product with a float operand is a float island: both operands are taken as rea
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -92,9 +93,10 @@ def operand(values: Array, spec: TensorSpec, raw: bool) -> Array:
     return values if raw else centred(values, spec)
 
 
+@lru_cache(maxsize=4096)
 def grid(spec: TensorSpec, groups: int | None = None, columns: int | None = None, parts: int = 1) -> Grid | None:
     """The grid of raw codes whose zero points may differ along the axis of `groups` or of `columns` (in `parts` groups);
-    None where they differ along another one."""
+    None where they differ along another one. One object for equal arguments, for tiers remember by it how they take it."""
     assert spec.quant is not None
     if isinstance(spec.quant, ShiftSpec):
         return Grid(*bounds(spec), np.zeros((1, 1), np.int64))

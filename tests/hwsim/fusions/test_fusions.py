@@ -294,6 +294,35 @@ def scores_of_heads():
     return scores(1)
 
 
+def scores_of_windows(windows=(1, 4, 1, 5, 5)):
+    """Swin's: a mask for each of the 4 windows of an image."""
+    draft = Draft((4, 3, 5, 8), y=TensorSpec((4, 3, 8, 5), QuantSpec(4, True, (0.1,), (2,))))
+    draft("real", Dequantize(), draft("acc", MatMul(), "x", "y"))
+    draft("shifted", Add(), "real", draft.constant("places", (1, 3, 5, 5)))
+    draft("apart", Reshape((1, 4, 3, 5, 5)), "shifted")
+    draft("masked", Add(), "apart", draft.constant("mask", windows))
+    draft(
+        "codes",
+        Quantize(QuantSpec(4, False, (1 / 15,))),
+        draft("shares", Softmax(), draft("back", Reshape((4, 3, 5, 5)), "masked")),
+    )
+    return draft.done(), ["acc real shifted apart masked back shares codes"]
+
+
+def scores_of_windows_and_heads():
+    """A mask that differs between heads is none of Swin's."""
+    return scores_of_windows((1, 4, 3, 5, 5))[0], [
+        "acc",
+        "real",
+        "shifted",
+        "apart",
+        "masked",
+        "back",
+        "shares",
+        "codes",
+    ]
+
+
 def attention_output():
     draft = Draft((1, 3, 5, 8), y=TensorSpec((1, 3, 8, 6), QuantSpec(4, True, (0.1, 0.2, 0.3), (0, 1, -2), 1)))
     draft("real", Dequantize(), draft("acc", MatMul(), "x", "y"))
@@ -310,7 +339,8 @@ CASES = [
     residual_of_bytes, residual_that_grows, residual_of_odd_width, residual_of_constants, residual_twice_the_same,
     table_softmax, table_softmax_short, integer_norm,
     linear_bias, linear_positions, linear_residual, linear_residual_of_constants,
-    linear_gelu, linear_gelu_of_channels, norm, norm_of_heads, norm_of_channels, scores, scores_of_heads, attention_output,
+    linear_gelu, linear_gelu_of_channels, norm, norm_of_heads, norm_of_channels, scores, scores_of_heads,
+    scores_of_windows, scores_of_windows_and_heads, attention_output,
 ]  # fmt: skip
 
 
