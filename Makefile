@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Installed again whenever what is to be installed changes.
 STAMP  := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: reproduce test lint bench checkpoints clean
+.PHONY: reproduce test lint bench sweep checkpoints clean
 
 reproduce: $(STAMP)
 	$(BIN)/hwsim reproduce --out $(OUT)
@@ -25,6 +25,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+sweep: $(STAMP)
+	$(BIN)/python benchmarks/sweep.py --page docs/models.md $(ARGS)
 
 checkpoints: $(STAMP)
 	$(BIN)/hwsim train --workload digits_float --out qmodels/checkpoints/digits_float.safetensors

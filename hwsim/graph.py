@@ -149,6 +149,7 @@ def build(
 
 def _check_values(key: str, array: Array, spec: TensorSpec) -> None:
     """Raise IllegalModel unless a constant holds what its spec says: finite floats, or codes that its grid has."""
+    array = array[tuple(slice(None if step else 1) for step in array.strides)]  # what is repeated, once
     if spec.quant is None:
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise IllegalModel(

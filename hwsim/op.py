@@ -28,8 +28,9 @@ Multiply = Callable[[Array, Array], Array]
 class Action:
     """One primitive step of arithmetic, on operands of `a_bits` and `b_bits` (32 is a float).
 
-    Kinds: `mac`, `add`, `mul`, `div`, `exp`, `erf`, `sqrt`, `max`, `shift`, `lookup` (one table access), `quantize`
-    (scale, round, clamp), `requantize` (multiply, shift, clamp), `dequantize` (subtract zero point, scale).
+    Kinds: `mac`, `add`, `mul`, `div`, `exp`, `erf`, `tanh`, `sqrt`, `max`, `shift`, `lookup` (one table access), `quantize`
+    (scale, round, clamp), `requantize` (multiply, shift, clamp), `dequantize` (subtract zero point, scale), `move` (one
+    element read and written elsewhere, as a window shift does; both widths are the element's). A view moves nothing.
     """
 
     kind: str

@@ -33,9 +33,11 @@ def build(workload: Workload | str, checkpoint: Path | None = None) -> nn.Module
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         model = checkpoints.empty(workload)
-        return calibrate(model, torch.randn(2, *workload.model.image)).eval()
+        return calibrate(model, torch.randn(2, *models.image_of(workload.model))).eval()
 
 
 def skeleton(workload: Workload) -> nn.Module:
-    """The model of `workload` with random weights and every scale 1, in eval mode: right for shapes and costs alone."""
-    return models.quantize(models.create(workload.model.name), workload.bits, workload.method, initialise=False)
+    """The model of `workload` in eval mode on the meta device: shapes without numbers, right for costs alone, and quick."""
+    with torch.device("meta"):
+        model = models.create(workload.model.name)
+    return models.quantize(model, workload.bits, workload.method, initialise=False).to("meta")

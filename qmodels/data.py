@@ -17,13 +17,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from hwsim import catalog
 from hwsim.errors import BadFile, HwsimError
-from qmodels import torchvision_shim  # noqa: F401 - before timm
+from qmodels import models, torchvision_shim  # noqa: F401 - before timm
 from workloads.workload import Workload
 
 # isort: split
@@ -74,6 +73,8 @@ def digits(split: str) -> tuple[Tensor, Tensor]:
     """Images (N, 1, 32, 32) float32 in [-1, 1] and labels (N,) int64 of `split`, in the order of their index."""
     if split not in SPLITS:
         raise catalog.unknown("split", split, SPLITS)
+    from sklearn.datasets import load_digits  # a second of a start that other data sets can do without
+
     bunch = load_digits()
     pixels = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16  # (N, 1, 8, 8)
     images = F.interpolate(pixels, size=(32, 32), mode="bilinear", align_corners=False) * 2 - 1
@@ -110,7 +111,7 @@ def batches(
     else:
         if root is None:
             raise HwsimError(f"{workload.dataset.name}: images must be brought along, got no folder; pass --data ROOT")
-        dataset = image_folder(root, split, workload.model.image)
+        dataset = image_folder(root, split, models.image_of(workload.model))
     images = len(dataset)
     return Batches(dataset, min(images, limit or images), size)
 

@@ -13,10 +13,10 @@ from hwsim.lower.ranges import Ranges, measure
 from hwsim.lower.recipe import Recipe, find
 from hwsim.op import Array
 from hwsim.record import Record
-from qmodels import builder, data
+from qmodels import builder, data, models
 from qmodels.data import Batches
 from qmodels.examiner import SHARD, Examiner, Finding, shards
-from qmodels.tracing import INPUT, trace
+from qmodels.tracing import INPUT, need_quantized, trace
 from qmodels.verification import VerifyReport
 from qmodels.verify_records import flip_records, overflow_records, records_of
 from qmodels.what_if import Arithmetic, WhatIf
@@ -36,9 +36,11 @@ def skeleton_of(workload: Workload) -> Graph:
 
 
 def trace_model(model: nn.Module, workload: Workload) -> Graph:
-    """The graph of `model`, labelled with the workload that it is of."""
+    """The graph of `model`, labelled with the workload that it is of; raises IllegalModel where a product was left float."""
     meta = {"workload": workload.name, "bits": str(workload.bits), "method": workload.method}
-    return trace(model, torch.zeros(2, *workload.model.image), workload.name, meta)
+    graph = trace(model, torch.zeros(2, *models.image_of(workload.model)), workload.name, meta)
+    need_quantized(graph, workload.bits)
+    return graph
 
 
 @dataclass(frozen=True, slots=True, eq=False)

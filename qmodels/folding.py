@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qmodels import data
+from qmodels import data, models
 from qmodels.layers.channel_affine import ChannelAffine
 from qmodels.layers.quant_conv2d import QuantConv2d
 from qmodels.layers.quant_linear import QuantLinear
@@ -138,7 +138,9 @@ def images_of(workload: Workload) -> Tensor:
     """Images (B, C, H, W) in float64 for the losses: the first 64 training images of the digits, else random ones."""
     if workload.dataset.kind == "digits":
         return data.load(workload, "train", limit=64)[0].double()
-    return torch.randn(2, *workload.model.image, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return torch.randn(
+        2, *models.image_of(workload.model), dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def _plans(model: nn.Module, found: dict[str, Source]) -> tuple[list[_Plan], tuple[tuple[str, str], ...]]:
@@ -154,7 +156,13 @@ def _plans(model: nn.Module, found: dict[str, Source]) -> tuple[list[_Plan], tup
         quantizer, source = module.input_quantizer, found.get(f"{path}.input_quantizer")
         if _scaled_along(quantizer, -1 if isinstance(module, QuantLinear) else 1, source):
             if isinstance(quantizer, UNIFORM):
-                plans.append(_plan(path, module, source.norm))
+                plan = _plan(path, module, source.norm)
+                if isinstance(module, QuantConv2d) and module.pads and plan.shift.any():
+                    refused.append(
+                        (path, "its padding is real zeros, which other zero points move; quantize per tensor")
+                    )
+                else:
+                    plans.append(plan)
             else:
                 refused.append((path, f"the grid of {type(quantizer).__name__} is not uniform; quantize per tensor"))
         elif isinstance(module, QuantConv2d) and getattr(quantizer, "axis", None) is not None:
@@ -213,10 +221,7 @@ def _measure(plan: _Plan) -> Callable[[Layer, tuple[Tensor, ...], Tensor], None]
 
     def hook(layer: Layer, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         x = layer.input_quantizer(inputs[0])
-        if isinstance(layer, QuantLinear):
-            change = F.linear(x, plan.change)
-        else:
-            change = F.conv2d(x, plan.change, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+        change = F.linear(x, plan.change) if isinstance(layer, QuantLinear) else layer.product(x, plan.change, None)
         plan.signal += output.square().sum().item()
         plan.noise += change.square().sum().item()
 

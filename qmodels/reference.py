@@ -51,11 +51,12 @@ class Reference:
         clamped: dict[str, int] = {}
 
         def take(name: str, module: Quantizer, x: Tensor) -> None:
-            quant = self.specs[name].quant
-            assert quant is not None
-            codes[name] = module.codes(x).numpy().astype(quant.container)
+            spec, real = self.specs[name], x.numpy()
+            assert spec.quant is not None
+            if not spec.batched:  # the model repeats for every image what the graph has once
+                x = x[: spec.shape[0]]
+            codes[name] = module.codes(x).numpy().astype(spec.quant.container)
             low, high = self._ends[name]
-            real = x.numpy()
             clamped[name] = int(np.count_nonzero(real < low)) + int(np.count_nonzero(real > high))
 
         with self._hooked(take):

@@ -1,8 +1,9 @@
 """Named, frozen workloads, known without torch: `find("digits_w4a4")`, `find("deit_small_patch16_224_w4a4")`.
 
-Every MODEL_wXaY is a workload of the method `qvit`, and every MODEL_wXaY_METHOD one of that method; the digits ones have
-a training recipe and a shipped checkpoint. A float workload (MODEL_w32a32, digits_float) has the method `lsq`, which then
-inserts nothing but names for the attention products.
+For any MODEL, ours or timm's, every MODEL_wXaY_METHOD is a workload of that method, and every MODEL_wXaY one of `qvit`
+where the model is ours and of `lsq`, which knows no attention, where it is not. The digits ones have a training recipe
+and a shipped checkpoint. A float workload (MODEL_w32a32, digits_float) has the method `lsq`, which then inserts nothing
+but names for the attention products.
 """
 
 import re
@@ -54,8 +55,9 @@ def find(name: str) -> Workload:
     if name in _SHIPPED:
         return _SHIPPED[name]
     match = _MODEL_AT_BITS.fullmatch(name)
-    if match is None or match["model"] not in models.names():
+    if match is None or not models.is_name(match["model"]):
         raise catalog.unknown("workload", name, names())
     bits, model = Bits.parse(match["bits"]), models.find(match["model"])
     dataset = datasets.DIGITS if model.name == "digits_deit" else datasets.IMAGENET
-    return Workload(name, model, dataset, bits, match["method"] or ("lsq" if bits.is_float else "qvit"))
+    usual = "qvit" if match["model"] in models.names() and not bits.is_float else "lsq"
+    return Workload(name, model, dataset, bits, match["method"] or usual)

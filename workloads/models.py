@@ -1,18 +1,28 @@
-"""The models we know: what timm builds, with which changes, and on what images. `overrides` go to timm.create_model."""
+"""The models we know: what timm builds, with which changes, and on what images. `overrides` go to timm.create_model.
 
+Any other name that reads like one of timm's is a model too, as timm builds it, on the images of timm's configuration;
+whether timm has it is for those to say who may ask timm (`qmodels.models`).
+"""
+
+import re
 from dataclasses import dataclass
 
 from hwsim import catalog
 
+_TIMM = re.compile(r"(?!digit)[a-z][a-z0-9]*(_[a-z0-9]+)*")  # what begins with digits is ours
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A float model: our name, timm's, the papers' label, image (C, H, W), classes, and changes to timm's default."""
+    """A float model: our name, timm's, the papers' label, image (C, H, W), classes, and changes to timm's default.
+
+    `image` is () where timm's configuration says it: `qmodels.models.image_of`.
+    """
 
     name: str
     timm: str
     label: str
-    image: tuple[int, int, int] = (3, 224, 224)
+    image: tuple[int, int, int] | tuple[()] = (3, 224, 224)
     classes: int = 1000
     overrides: tuple[tuple[str, int], ...] = ()
 
@@ -58,12 +68,17 @@ _MODELS = {
 
 
 def names() -> tuple[str, ...]:
-    """The names of all models."""
+    """The names of the models that we know."""
     return tuple(_MODELS)
 
 
 def find(name: str) -> Model:
-    """The model `name`; raises UnknownName with the known names, nearest first."""
-    if name not in _MODELS:
+    """The model `name`, one of `names()` or timm's; raises UnknownName for what can be neither, nearest names first."""
+    if not is_name(name):
         raise catalog.unknown("model", name, _MODELS)
-    return _MODELS[name]
+    return _MODELS.get(name) or Model(name, name, name, image=())
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` is one of `names()`, or may be one of timm's."""
+    return name in _MODELS or bool(_TIMM.fullmatch(name))

@@ -1,8 +1,8 @@
 """What a graph asks of hardware, node by node: the rows that every cost convention prices.
 
 `work(graph)` asks each node's operator (`gemm`, `count`) once; `with_bits` prices the same rows at other widths, so that
-one trace serves all of them. A last row, `parameters`, stands for what is stored beside the operands of the products:
-biases, norms, tokens, positions. Figures are for one image.
+one trace serves all of them. A last row, `parameters`, stands for what is stored beside the operands of the products,
+the biases and the norms: tokens, positions. Figures are for one image.
 
 Accumulators are counted at the width of their container, 32 bits. Run-time sums for zero points are counted as traced:
 `with_bits` keeps them, whatever the zero points would be at the other width.
@@ -13,7 +13,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from hwsim.cost.extras import ZERO_POINT, Extra, extras_of
 from hwsim.cost.groups import ENDS, VIEWS, group_of, role_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node, op_name
@@ -21,7 +23,10 @@ from hwsim.op import Action, Gemm, Op
 from hwsim.spec import FLOAT_BITS, MAX_BITS, QuantSpec, TensorSpec
 
 PARAMETERS = "parameters"
-"""Name of the row that stands for stored numbers that are no product's operand."""
+"""Name of the row that stands for stored numbers that are no operand of a product, a norm or a bias."""
+
+_WITH_PARAMETERS = ("layernorm", "qk_norm", "bias")
+"""Roles whose constant operands are parameters as they stand; others are made of them (Swin's table of positions)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,8 @@ class Work:
     """One node's work: its operator, group (see `groups`) and role, its GEMM view, its actions, and its output.
 
     `weights` are the stored elements of a product's constant operand, at `gemm.b_bits` each; `parameters` are stored
-    floats. `serves` names the product whose operand a quantize makes, or whose accumulator a dequantize reads.
+    floats; `extras` are what quantization stores beside them. `serves` names the product whose operand a quantize makes,
+    or whose accumulator a dequantize reads. `times` is how many equal nodes the row stands for (see `condense`).
     """
 
     node: str
@@ -42,6 +48,8 @@ class Work:
     weights: int = 0
     parameters: int = 0
     serves: str = ""
+    times: int = 1
+    extras: Counter[Extra] = dataclasses.field(default_factory=Counter)
 
     @property
     def elements(self) -> int:
@@ -60,23 +68,35 @@ Rows = Sequence[Work]
 def work(graph: Graph) -> tuple[Work, ...]:
     """One row per node of `graph`, in its order, and the row of the other parameters.
 
-    How many parameters there are is `graph.meta["parameters"]`, or else what the graph's constants hold.
+    How many parameters there are is `graph.meta["parameters"]`, or else what the graph's constants hold; whether norms on
+    q and k are a method's, `graph.meta["rectified"]`.
     """
+    rectified = bool(graph.meta.get("rectified", True))
     specs = _accumulators_widened(graph)
     serves = _served(graph)
+    scaled = {serves[node.name] for node in graph.nodes if op_name(node.op) == "dequantize"}
     stored: set[str] = set()
     rows = []
     for node in graph.nodes:
-        weight = node.inputs[1] if len(node.inputs) == 2 and node.inputs[1] in graph.constants else ""
-        row = _row(node, tuple(specs[name] for name in node.inputs), specs[node.name], serves.get(node.name, ""))
-        if row.gemm is not None and weight and weight not in stored:
-            stored.add(weight)
-            row = dataclasses.replace(row, weights=specs[weight].elements)
-        if row.role == "qk_norm":
-            row = dataclasses.replace(row, parameters=2 * row.shape[-1])
+        inputs = tuple(specs[name] for name in node.inputs)
+        role = role_of(node.name, node.op, inputs, rectified)
+        row = _row(node, role, inputs, specs[node.name], serves.get(node.name, ""))
+        held = [name for name in node.inputs if name in graph.constants and name not in stored]
+        if row.gemm is not None:
+            held = held if len(node.inputs) == 2 and held == [node.inputs[1]] else []
+            floats = specs[node.name].quant is None or node.name in scaled
+            weight = specs[node.inputs[1]].quant if held and floats else None
+            row = dataclasses.replace(
+                row, weights=sum(specs[name].elements for name in held), extras=extras_of(node.op, weight)
+            )
+        elif row.role in _WITH_PARAMETERS:
+            row = dataclasses.replace(row, parameters=sum(specs[name].elements for name in held))
+        else:
+            held = []
+        stored.update(held)
         rows.append(row)
-    held = graph.meta.get("parameters", sum(specs[name].elements for name in graph.constants))
-    rest = int(held) - sum(row.weights + row.parameters for row in rows)
+    known = graph.meta.get("parameters", sum(specs[name].elements for name in graph.constants))
+    rest = int(known) - sum(row.weights + row.parameters for row in rows)
     return (*rows, Work(PARAMETERS, "constant", "elementwise", "parameters", parameters=rest))
 
 
@@ -97,16 +117,15 @@ def with_bits(rows: Rows, weights: int, activations: int, ends: int = 8) -> tupl
         for row in rows
         if row.gemm is not None
     }
-    served = {name: row.gemm for name, row in products.items() if row.gemm is not None}
     priced = []
     for row in rows:
-        if row.role == "qk_norm" and activations == FLOAT_BITS:
-            continue
         if row.gemm is not None:
             priced.append(products[row.node])
-        elif row.serves not in served:
+        elif row.role == "qk_norm" and activations == FLOAT_BITS:
+            continue
+        elif row.serves not in products:
             priced.append(row)
-        elif (converted := _converted(row, served[row.serves])) is not None:
+        elif (converted := _converted(row, products[row.serves].gemm)) is not None:
             priced.append(converted)
     return tuple(priced)
 
@@ -121,7 +140,7 @@ def full_precision(rows: Rows) -> bool:
     return all(row.gemm.a_bits == row.gemm.b_bits == FLOAT_BITS for row in rows if row.gemm is not None)
 
 
-def _row(node: Node, inputs: tuple[TensorSpec, ...], out: TensorSpec, serves: str) -> Work:
+def _row(node: Node, role: str, inputs: tuple[TensorSpec, ...], out: TensorSpec, serves: str) -> Work:
     op = node.op
     if type(op).count is Op.count:
         raise HwsimError(
@@ -131,11 +150,12 @@ def _row(node: Node, inputs: tuple[TensorSpec, ...], out: TensorSpec, serves: st
         node.name,
         op_name(op),
         group_of(node.name, op),
-        role_of(node.name, op, inputs),
+        role,
         op.gemm(inputs, out),
         op.count(inputs, out),
         out.shape,
         serves=serves,
+        extras=extras_of(op),
     )
 
 
@@ -169,8 +189,8 @@ def _served(graph: Graph) -> dict[str, str]:
 
 
 def _source(name: str, nodes: dict[str, Node]) -> str:
-    """The value that `name` is a view of, or a shifted copy."""
-    while name in nodes and op_name(nodes[name].op) in (*VIEWS, "roll"):
+    """The value that `name` is a view of, or a shifted or padded copy."""
+    while name in nodes and op_name(nodes[name].op) in (*VIEWS, "roll", "pad"):
         name = nodes[name].inputs[0]
     return name
 
@@ -189,6 +209,8 @@ def _widths(row: Work, gemm: Gemm, weights: int, activations: int, ends: int) ->
 
 
 def _repriced(row: Work, gemm: Gemm, a_bits: int, b_bits: int) -> Work:
+    if (gemm.a_bits, gemm.b_bits) == (a_bits, b_bits):
+        return row
     actions: Counter[Action] = Counter()
     for action, times in row.actions.items():
         if action.kind == "mac":
@@ -196,21 +218,52 @@ def _repriced(row: Work, gemm: Gemm, a_bits: int, b_bits: int) -> Work:
         elif FLOAT_BITS not in (a_bits, b_bits):  # sums of codes for zero points; those of weights alone are static
             operand = action.a_bits if action.a_bits == MAX_BITS else a_bits
             actions[Action(action.kind, operand, action.b_bits)] += times
-    return dataclasses.replace(row, gemm=dataclasses.replace(gemm, a_bits=a_bits, b_bits=b_bits), actions=actions)
+    view = Gemm(gemm.batch, gemm.m, gemm.k, gemm.n, a_bits, b_bits, gemm.b_static)
+    return _changed(row, actions, b_bits, view)
 
 
-def _converted(row: Work, gemm: Gemm) -> Work | None:
+def _converted(row: Work, gemm: Gemm | None) -> Work | None:
     """A quantize or dequantize at the widths of the product it serves; None where float operands do without it."""
+    assert gemm is not None
     bits = gemm.a_bits
     if bits == FLOAT_BITS:
         return None
     if row.op == "quantize":
-        return dataclasses.replace(row, actions=_count("quantize", FLOAT_BITS, bits, row))
+        return _changed(row, _count("quantize", FLOAT_BITS, bits, row.actions.total()), bits)
     of_accumulator = all(action.a_bits == MAX_BITS for action in row.actions)
     if of_accumulator:
         return None if gemm.b_bits == FLOAT_BITS else row
-    return dataclasses.replace(row, actions=_count("dequantize", bits, FLOAT_BITS, row))
+    return _changed(row, _count("dequantize", bits, FLOAT_BITS, row.actions.total()), bits)
 
 
-def _count(kind: str, a_bits: int, b_bits: int, row: Work) -> Counter[Action]:
-    return Counter({Action(kind, a_bits, b_bits): sum(row.actions.values())})
+@lru_cache(maxsize=4096)
+def _count(kind: str, a_bits: int, b_bits: int, times: int) -> Counter[Action]:
+    """One object for equal arguments: nobody changes the actions of a row."""
+    return Counter({Action(kind, a_bits, b_bits): times})
+
+
+def _changed(row: Work, actions: Counter[Action], bits: int, gemm: Gemm | None = None) -> Work:
+    """`row` with other actions, its grid at `bits`; like `replace`, in half the time."""
+    extras = row.extras
+    if extras:
+        extras = Counter()
+        for extra, count in row.extras.items() if bits != FLOAT_BITS else ():
+            extras[_at(extra, bits)] += count
+    return Work(
+        row.node,
+        row.op,
+        row.group,
+        row.role,
+        gemm,
+        actions,
+        row.shape,
+        row.weights,
+        row.parameters,
+        row.serves,
+        row.times,
+        extras,
+    )
+
+
+def _at(extra: Extra, bits: int) -> Extra:
+    return Extra(ZERO_POINT, bits) if extra.kind == ZERO_POINT else extra

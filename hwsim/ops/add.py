@@ -25,7 +25,7 @@ class Add(Op):
     bits: int = 0
 
     onnx = "Add"
-    torch = ("aten.add",)
+    torch = ("aten.add", "aten.sum")
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The broadcast shape; for codes their common scale."""

@@ -9,43 +9,34 @@ import numpy as np
 from hwsim.kernels.tier import Grid
 from hwsim.op import Action, Array, Gemm, Multiply, Op, Specs, need
 from hwsim.ops._product import grid, integer_product, operand, product_count, product_spec, real
+from hwsim.ops._windows import Windows, windows, with_padding
 from hwsim.spec import QuantSpec, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Conv2d(Op):
-    """Two-dimensional convolution with `stride`, `padding` (both as (vertical, horizontal)) and `groups`."""
+    """Two-dimensional convolution with `stride`, `padding` on both sides and `dilation`, all as (vertical, horizontal), and
+    `groups`."""
 
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     groups: int = 1
+    dilation: tuple[int, int] = (1, 1)
 
     onnx = "ConvInteger"
     torch = ("aten.conv2d",)
 
     def infer(self, inputs: Specs) -> TensorSpec:
-        """Output height is (H + 2 pad - KH) // stride + 1, width likewise."""
+        """Output height is (H + 2 pad - dilation (KH - 1) - 1) // stride + 1, width likewise."""
         x, weight = inputs
-        need(
-            len(x.shape) == 4 and len(weight.shape) == 4,
-            "an image and a kernel have 4 axes",
-            f"{x} and {weight}",
-            "reshape",
-        )
+        need(len(weight.shape) == 4, "a kernel has 4 axes", weight, "reshape")
+        vertical, horizontal = self._windows(x, weight)
         channels = weight.shape[1] * self.groups
         need(x.shape[1] == channels, f"the image must have {channels} channels", x, "check the layer")
         need(weight.shape[0] % self.groups == 0, "groups must divide the channels", self, "check the layer")
-        legal = min(self.stride) > 0 and min(self.padding) >= 0
-        need(legal, "a stride is 1 or more and padding 0 or more", self, "check the layer")
-        height, width = self._size(x.shape[2:], weight.shape[2:])
-        need(
-            height > 0 and width > 0,
-            "the kernel must fit the padded image",
-            f"{x} and {weight}",
-            "enlarge the image or padding",
-        )
         depth = weight.shape[1] * weight.shape[2] * weight.shape[3]
-        return product_spec(x, weight, depth, (x.shape[0], weight.shape[0], height, width), {}, {0: 1})
+        shape = (x.shape[0], weight.shape[0], vertical.count, horizontal.count)
+        return product_spec(x, weight, depth, shape, {}, {0: 1})
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """Patches as rows (im2col), one product per group."""
@@ -58,28 +49,28 @@ class Conv2d(Op):
             parts = np.matmul(rows.reshape(self.groups, batch, -1, rows.shape[-1]), columns[:, np.newaxis])
             return np.asarray(parts).reshape(self.groups, -1, columns.shape[-1])
 
-        return self._patches(real(values[0], inputs[0]), real(values[1], inputs[1]), by_image)
+        return self._patches(real(values[0], inputs[0]), real(values[1], inputs[1]), inputs, by_image)
 
     def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply, raw: bool = False) -> Array:
         """One product per group, of the patches of all images."""
         image, kernel = (operand(value, spec, raw) for value, spec in zip(values, inputs, strict=True))
         quant = inputs[0].quant
         zero = quant.zero_point[0] if raw and isinstance(quant, QuantSpec) else 0
-        return self._patches(image, kernel, multiply, zero)
+        return self._patches(image, kernel, inputs, multiply, zero)
 
     def grids(self, inputs: Specs) -> tuple[Grid | None, Grid | None]:
         """Zero points of kernels may lie along the columns of each group."""
         return grid(inputs[0]), grid(inputs[1], columns=0, parts=self.groups)
 
-    def _patches(self, image: Array, kernel: Array, multiply: Multiply, zero: int = 0) -> Array:
-        vertical, horizontal = self.padding
-        if vertical or horizontal:
-            edges = ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal))
-            image = np.pad(image, edges, constant_values=zero)
-        windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[2:], axis=(2, 3))
-        windows = windows[:, :, :: self.stride[0], :: self.stride[1]].transpose(0, 2, 3, 1, 4, 5)
-        batch, height, width = windows.shape[:3]
-        rows = windows.reshape(batch * height * width, self.groups, -1).transpose(1, 0, 2)
+    def _patches(self, image: Array, kernel: Array, inputs: Specs, multiply: Multiply, zero: int = 0) -> Array:
+        vertical, horizontal = self._windows(*inputs)
+        image = with_padding(image, vertical, horizontal, np.array(zero))
+        reach = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, kernel.shape[2:], strict=True))
+        patches = np.lib.stride_tricks.sliding_window_view(image, reach, axis=(2, 3))
+        (high, wide), (down, right) = self.stride, self.dilation
+        patches = patches[:, :, ::high, ::wide, ::down, ::right].transpose(0, 2, 3, 1, 4, 5)
+        batch, height, width = patches.shape[:3]
+        rows = patches.reshape(batch * height * width, self.groups, -1).transpose(1, 0, 2)
         columns = kernel.reshape(self.groups, kernel.shape[0] // self.groups, -1).transpose(0, 2, 1)
         flat = multiply(rows, columns).transpose(0, 2, 1).reshape(kernel.shape[0], batch, height, width)
         return np.ascontiguousarray(flat.transpose(1, 0, 2, 3))
@@ -95,9 +86,5 @@ class Conv2d(Op):
         rows = out.shape[0] * out.shape[2] * out.shape[3]
         return Gemm(self.groups, rows, depth, weight.shape[0] // self.groups, x.bits, weight.bits, b_static=True)
 
-    def _size(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, int]:
-        height, width = (
-            (size + 2 * pad - window) // stride + 1
-            for size, pad, window, stride in zip(image, self.padding, kernel, self.stride, strict=True)
-        )
-        return height, width
+    def _windows(self, x: TensorSpec, weight: TensorSpec) -> tuple[Windows, Windows]:
+        return windows(x, weight.shape[2:], self.stride, self.padding, self.dilation)

@@ -21,7 +21,7 @@ class Mean(Op):
     keep: bool = False
 
     onnx = "ReduceMean"
-    torch = ("aten.mean",)
+    torch = ("aten.mean", "aten.adaptive_avg_pool2d")
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The other axes; for codes as many bits as their sum may need."""

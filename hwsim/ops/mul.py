@@ -16,7 +16,7 @@ class Mul(Op):
     """Element by element; either operand may be a constant."""
 
     onnx = "Mul"
-    torch = ("aten.mul",)
+    torch = ("aten.mul", "aten.neg")
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The broadcast shape."""

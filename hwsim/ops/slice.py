@@ -18,7 +18,10 @@ class Slice(Op):
     drop: bool = False
 
     onnx = "Slice"
-    torch = ("aten.slice", "aten.select", "aten.unbind")
+    torch = (
+        *("aten.slice", "aten.select", "aten.unbind"),
+        *("aten.chunk", "aten.split", "aten.split_with_sizes", "aten.tensor_split"),
+    )
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The kept elements; codes keep their one scale."""

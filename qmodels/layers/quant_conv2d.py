@@ -1,31 +1,49 @@
-"""QuantConv2d: a convolution of quantized x (B, C, H, W) with quantized W (N, C, kh, kw), bias (N,) float.
+"""QuantConv2d: a convolution of quantized x (B, C, H, W) with quantized W (N, C / groups, kh, kw), bias (N,) float.
 
-With a zero point, a padded zero is not the code 0, so padding other than 0 is refused (patch embeddings have
-none). Parameters keep the names of nn.Conv2d. `input_affine` is empty until `qmodels.folding` puts a ChannelAffine there.
+Padding is put around the quantized image and holds real zeros, for which every grid with an integer zero point has a code.
+With `same`, it is what makes the output ceil(H / stride) high, more of it behind than before (TensorFlow's rule).
+Parameters keep the names of nn.Conv2d. `input_affine` is empty until `qmodels.folding` puts a ChannelAffine there.
 """
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwsim.errors import IllegalModel
+from qmodels import torchvision_shim  # noqa: F401 - before timm
+
+# isort: split
+from timm.layers.padding import pad_same
 
 
 class QuantConv2d(nn.Conv2d):
     """An nn.Conv2d between an `input_quantizer` and a `weight_quantizer`; takes over the parameters of `conv`."""
 
-    def __init__(self, conv: nn.Conv2d, input_quantizer: nn.Module, weight_quantizer: nn.Module) -> None:
-        if conv.padding not in ((0, 0), "valid"):
-            raise IllegalModel(f"conv2d: padding must be 0, got {conv.padding}; pad before the convolution")
+    def __init__(
+        self, conv: nn.Conv2d, input_quantizer: nn.Module, weight_quantizer: nn.Module, same: bool = False
+    ) -> None:
+        if conv.padding_mode != "zeros":
+            raise IllegalModel(f"conv2d: padding must be zeros, got {conv.padding_mode!r}; pad before the convolution")
         nn.Module.__init__(self)
         for name in ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"):
             setattr(self, name, getattr(conv, name))
         self.padding_mode, self.transposed, self.output_padding = "zeros", False, (0, 0)
+        self.same = same
         self.weight, self.bias = conv.weight, conv.bias
         self.input_affine = nn.Identity()
         self.input_quantizer, self.weight_quantizer = input_quantizer, weight_quantizer
 
+    @property
+    def pads(self) -> bool:
+        """Whether it may put zeros around its input."""
+        return self.same or self.padding not in ((0, 0), "valid")
+
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution alone, of operands as they are."""
+        if self.same:
+            x = pad_same(x, list(self.kernel_size), list(self.stride), list(self.dilation))
+        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, N, H', W')."""
         weight = self.weight_quantizer(self.weight)
-        x = self.input_quantizer(self.input_affine(x))
-        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return self.product(self.input_quantizer(self.input_affine(x)), weight, self.bias)

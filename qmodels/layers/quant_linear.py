@@ -20,4 +20,8 @@ class QuantLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., K) to (..., N)."""
-        return F.linear(self.input_quantizer(self.input_affine(x)), self.weight_quantizer(self.weight), self.bias)
+        return self.product(x, self.bias)
+
+    def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """The same with another bias."""
+        return F.linear(self.input_quantizer(self.input_affine(x)), self.weight_quantizer(self.weight), bias)

@@ -1,55 +1,36 @@
-"""ONNX's own node tests, and ONNX operators in terms of ours: the adapter between the two.
-
-Every tensor becomes a constant (`batched=False`), so that all axes are free. Floats are float64; codes get the grid that
-the ONNX operands say. What has no counterpart here raises `Outside`, or IllegalModel from the operator itself.
-"""
+"""ONNX's own node tests, and ONNX operators in terms of ours: the adapter between the two."""
 
 import importlib
 import math
-import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from onnx_cases import Case, Outside, any_format, apply, codes, grid, real
+from onnx_floats import clip, div, reduce_l2, rms_normalization, sigmoid, sub, swish
 
 from hwsim.op import Array
 from hwsim.ops.add import Add
+from hwsim.ops.avgpool2d import AvgPool2d
 from hwsim.ops.concat import Concat
 from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.dequantize import Dequantize
 from hwsim.ops.gelu import Gelu
+from hwsim.ops.gelutanh import GeluTanh
+from hwsim.ops.groupnorm import GroupNorm
 from hwsim.ops.layernorm import LayerNorm
 from hwsim.ops.matmul import MatMul
+from hwsim.ops.maxpool2d import MaxPool2d
 from hwsim.ops.mean import Mean
 from hwsim.ops.mul import Mul
+from hwsim.ops.pad import Pad
 from hwsim.ops.quantize import Quantize
+from hwsim.ops.relu import Relu
 from hwsim.ops.requantize import Requantize
 from hwsim.ops.reshape import Reshape
 from hwsim.ops.slice import Slice
 from hwsim.ops.softmax import Softmax
 from hwsim.ops.transpose import Transpose
-from hwsim.spec import QuantSpec, TensorSpec
-
-Pair = tuple[Array, TensorSpec]
-
-
-class Outside(Exception):
-    """The case asks for something that hwsim has no operator for."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One node with its attributes, operands and results as ONNX gives them."""
-
-    name: str
-    op_type: str
-    attributes: dict[str, Any]
-    inputs: list[Array]
-    outputs: list[Array]
-    rtol: float
-    atol: float
 
 
 def load() -> list[Case]:
@@ -72,41 +53,6 @@ def load() -> list[Case]:
             )
             cases.append(Case(built.name, nodes[0].op_type, attributes, inputs, outputs, built.rtol, built.atol))
     return sorted(cases, key=lambda case: (case.op_type, case.name))
-
-
-def apply(op, *operands: Pair) -> Pair:
-    """Infer and run."""
-    specs = tuple(spec for _, spec in operands)
-    out = op.infer(specs)
-    return op.run(tuple(value for value, _ in operands), specs, out), out
-
-
-def real(array: Array) -> Pair:
-    """A float constant."""
-    array = np.asarray(array, dtype=np.float64)
-    return array, TensorSpec(array.shape, None, batched=False)
-
-
-def grid(dtype, scale=1.0, zero=0, axis=None) -> QuantSpec:
-    """The grid of an ONNX integer type; several scales or zero points lie along `axis`."""
-    found = re.fullmatch(r"(u?)int(\d+)", dtype.name)
-    if not found or int(found[2]) > 32:
-        raise Outside(f"{dtype.name} is no integer of at most 32 bits")
-    scale, zero = np.atleast_1d(scale).ravel(), np.atleast_1d(zero).ravel()
-    count = max(scale.size, zero.size)
-    scales, zeros = (np.broadcast_to(values, count).tolist() for values in (scale.astype(np.float64), zero.astype(int)))
-    return QuantSpec(int(found[2]), not found[1], tuple(scales), tuple(zeros), axis if count > 1 else None)
-
-
-def codes(array: Array, scale=1.0, zero=0, axis=None) -> Pair:
-    """A constant of integer codes."""
-    quant = grid(array.dtype, scale, zero, axis)
-    return array.astype(quant.container), TensorSpec(array.shape, quant, batched=False)
-
-
-def any_format(array: Array) -> Pair:
-    """A float, or codes that stand for themselves."""
-    return real(array) if array.dtype.kind == "f" else codes(array)
 
 
 def _in_blocks(array: Array, axis: int, size: int) -> Array:
@@ -170,15 +116,79 @@ def conv(case: Case) -> list[Array]:
 
 
 def _conv2d(case: Case, x: Array, w: Array) -> Conv2d:
-    stride = tuple(case.attributes.get("strides", (1, 1)))
-    pads = case.attributes.get("pads", (0, 0, 0, 0))
-    if case.attributes.get("auto_pad", b"NOTSET").startswith(b"SAME"):
-        sizes = zip(x.shape[2:], w.shape[2:], stride, strict=True)
-        total = [max((math.ceil(size / step) - 1) * step + window - size, 0) for size, window, step in sizes]
-        pads = [t // 2 for t in total] + [t - t // 2 for t in total]
-    if tuple(pads[:2]) != tuple(pads[2:]):
+    stride, padding, dilation = _windows(case, x, w.shape[2:])
+    if len(padding) > 2:
         raise Outside("padding is the same on both sides")
-    return Conv2d(stride, tuple(pads[:2]), case.attributes.get("group", 1))
+    return Conv2d(stride, padding, case.attributes.get("group", 1), dilation)
+
+
+def _windows(case: Case, x: Array, kernel: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Stride, padding and dilation of two axes; padding as (top, left, bottom, right) where its sides differ."""
+    if x.ndim != 4:
+        raise Outside("an image has a height and a width alone")
+    stride, dilation = (tuple(case.attributes.get(key, (1, 1))) for key in ("strides", "dilations"))
+    pads = case.attributes.get("pads", (0, 0, 0, 0))
+    automatic = case.attributes.get("auto_pad", b"NOTSET")
+    if automatic.startswith(b"SAME"):
+        sizes = zip(x.shape[2:], kernel, stride, strict=True)
+        total = [max((math.ceil(size / step) - 1) * step + window - size, 0) for size, window, step in sizes]
+        less, more = [t // 2 for t in total], [t - t // 2 for t in total]
+        pads = more + less if automatic.endswith(b"LOWER") else less + more
+    alike = tuple(pads[:2]) == tuple(pads[2:])
+    return stride, tuple(pads[:2] if alike else pads), dilation
+
+
+def max_pool(case: Case) -> list[Array]:
+    """With a Pad before it where the padding differs from side to side."""
+    (x,), attributes = case.inputs, case.attributes
+    if len(case.outputs) > 1:
+        raise Outside("a maximum is given without its place")
+    kernel = tuple(attributes["kernel_shape"])
+    stride, padding, dilation = _windows(case, x, kernel)
+    image = any_format(x)
+    if len(padding) > 2:
+        image = apply(Pad((0, 0, *padding[:2]), (0, 0, *padding[2:]), lowest=True), image)
+        padding = (0, 0)
+    op = MaxPool2d(kernel, stride, padding, dilation, bool(attributes.get("ceil_mode", 0)))
+    return [apply(op, image)[0]]
+
+
+def average_pool(case: Case) -> list[Array]:
+    (x,), attributes = case.inputs, case.attributes
+    kernel = tuple(attributes["kernel_shape"])
+    stride, padding, dilation = _windows(case, x, kernel)
+    if dilation != (1, 1) or len(padding) > 2:
+        raise Outside("a mean is of neighbours, with the same padding on both sides")
+    ceil, count = (bool(attributes.get(key, 0)) for key in ("ceil_mode", "count_include_pad"))
+    return [apply(AvgPool2d(kernel, stride, padding, ceil, count), real(x))[0]]
+
+
+def global_average_pool(case: Case) -> list[Array]:
+    return [apply(Mean((2, 3), keep=True), real(case.inputs[0]))[0]]
+
+
+def group_normalization(case: Case) -> list[Array]:
+    x, weight, bias = case.inputs
+    op = GroupNorm(case.attributes["num_groups"], case.attributes.get("epsilon", 1e-5))
+    return [apply(op, real(x), real(weight), real(bias))[0]]
+
+
+def relu(case: Case) -> list[Array]:
+    return [apply(Relu(), any_format(case.inputs[0]))[0]]
+
+
+def pad(case: Case) -> list[Array]:
+    """With another number than zero around it: less that number, padded, and the number added again."""
+    x, pads, *rest = case.inputs
+    fill = rest[0].item() if rest and rest[0].size else 0
+    if case.attributes.get("mode", b"constant") != b"constant":
+        raise Outside("padding is constant")
+    axes = rest[1].tolist() if len(rest) > 1 else range(x.ndim)
+    sides = [[0] * x.ndim, [0] * x.ndim]
+    for index, axis in enumerate(axes):
+        sides[0][axis], sides[1][axis] = pads[index].item(), pads[len(axes) + index].item()
+    shifted = apply(Add(), real(x), real(-fill))
+    return [apply(Add(), apply(Pad(*map(tuple, sides)), shifted), real(fill))[0]]
 
 
 def reshape(case: Case) -> list[Array]:
@@ -227,9 +237,8 @@ def layer_normalization(case: Case) -> list[Array]:
 
 
 def gelu(case: Case) -> list[Array]:
-    if case.attributes.get("approximate", b"none") != b"none":
-        raise Outside("gelu is the exact one, not the tanh approximation")
-    return [apply(Gelu(), real(case.inputs[0]))[0]]
+    op = GeluTanh() if case.attributes.get("approximate") == b"tanh" else Gelu()
+    return [apply(op, real(case.inputs[0]))[0]]
 
 
 def add(case: Case) -> list[Array]:
@@ -265,6 +274,14 @@ def gemm(case: Case) -> list[Array]:
 
 RUN: dict[str, Callable[[Case], list[Array]]] = {
     "Add": add,
+    "Clip": clip,
+    "Div": div,
+    "RMSNormalization": rms_normalization,
+    "ReduceL2": reduce_l2,
+    "Sigmoid": sigmoid,
+    "Sub": sub,
+    "Swish": swish,
+    "AveragePool": average_pool,
     "Concat": concat,
     "Conv": conv,
     "ConvInteger": conv_integer,
@@ -272,14 +289,19 @@ RUN: dict[str, Callable[[Case], list[Array]]] = {
     "DynamicQuantizeLinear": dynamic_quantize_linear,
     "Gelu": gelu,
     "Gemm": gemm,
+    "GlobalAveragePool": global_average_pool,
+    "GroupNormalization": group_normalization,
     "LayerNormalization": layer_normalization,
     "MatMul": matmul,
     "MatMulInteger": matmul_integer,
+    "MaxPool": max_pool,
     "Mul": mul,
+    "Pad": pad,
     "QLinearConv": qlinear_conv,
     "QLinearMatMul": qlinear_matmul,
     "QuantizeLinear": quantize_linear,
     "ReduceMean": reduce_mean,
+    "Relu": relu,
     "Reshape": reshape,
     "Slice": slice_,
     "Softmax": softmax,

@@ -108,13 +108,14 @@ def matmul(op, values, specs, out):
 def conv2d(op, values, specs, out):
     """S3 on patches; padding is the code of real zero, so 0 once the zero point is off."""
     image, kernel = meant(values[0], specs[0]), meant(values[1], specs[1])
-    (up, left), (down, right) = op.padding, op.stride
+    (up, left), (down, right), (wide, far) = op.padding, op.stride, op.dilation
     image = np.pad(image, ((0, 0), (0, 0), (up, up), (left, left)), constant_values=0)
     channels, height, width = kernel.shape[1:]
     each = kernel.shape[0] // op.groups
     result = np.empty((len(image), *out.shape[1:]), dtype=object)
     for y, x in np.ndindex(*out.shape[2:]):
-        patch = image[:, :, y * down : y * down + height, x * right : x * right + width]
+        rows = [y * down + i * wide for i in range(height)]
+        patch = image[:, :, rows][:, :, :, [x * right + i * far for i in range(width)]]
         for g in range(op.groups):
             rows = patch[:, g * channels : (g + 1) * channels].reshape(len(image), -1)
             result[:, g * each : (g + 1) * each, y, x] = rows @ kernel[g * each : (g + 1) * each].reshape(each, -1).T
@@ -151,6 +152,42 @@ def add(op, values, specs, out):
 def mean(op, values, specs, out):
     """S10: the sum; the division is a label."""
     return values[0].sum(axis=op.axes, keepdims=op.keep)
+
+
+def relu(op, values, specs, out):
+    """S10."""
+    return np.maximum(values[0], along(out.quant.zero_point, out.quant.axis, values[0].ndim))
+
+
+def pooled(op, x, out, dilation, of):
+    """`of` the elements of the image in each window; what lies beside it is none of them."""
+    result = np.empty((len(x), *out.shape[1:]), dtype=object)
+    for place in np.ndindex(*out.shape[2:]):
+        starts = [i * s - p for i, s, p in zip(place, op.stride, op.padding, strict=True)]
+        taken = [[f + i * d for i in range(k)] for f, k, d in zip(starts, op.kernel, dilation, strict=True)]
+        rows, columns = ([i for i in t if 0 <= i < size] for t, size in zip(taken, x.shape[2:], strict=True))
+        result[:, :, *place] = of(x[:, :, rows][:, :, :, columns], axis=(2, 3))
+    return result
+
+
+def maxpool2d(op, values, specs, out):
+    """S10."""
+    return pooled(op, values[0], out, op.dilation, np.max)
+
+
+def avgpool2d(op, values, specs, out):
+    """S10: the sum; the division is a label."""
+    return pooled(op, values[0], out, (1, 1), np.sum)
+
+
+def pad(op, values, specs, out):
+    """S9: zeros, or the lowest codes."""
+    (x,) = values
+    zero = along(out.quant.zero_point, out.quant.axis, x.ndim)
+    result = np.empty((len(x), *out.shape[1:]), dtype=object)
+    result[:] = out.quant.qmin if op.lowest else zero
+    result[tuple(slice(b, b + size) for b, size in zip(op.before, x.shape, strict=True))] = x
+    return result
 
 
 def reshape(op, values, specs, out):
@@ -286,8 +323,8 @@ def shiftgelu(op, values, specs, out):
 
 
 PRODUCTS = linear, matmul, conv2d
-GRIDS = requantize, encode, add, mean
-LAYOUT = reshape, transpose, slice_, concat, roll
+GRIDS = requantize, encode, add, mean, relu, maxpool2d, avgpool2d
+LAYOUT = reshape, transpose, slice_, concat, roll, pad
 NORMS = ilayernorm, ptflayernorm
 SOFTMAXES = shiftmax, ibertsoftmax, logintsoftmax, tablesoftmax
 GELUS = lookup, igelu, shiftgelu

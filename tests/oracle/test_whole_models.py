@@ -20,12 +20,16 @@ from hwsim.grids.log2 import log2
 from hwsim.lower import integerize, recipe
 from hwsim.lower.ranges import measure
 from hwsim.ops.add import Add
+from hwsim.ops.avgpool2d import AvgPool2d
 from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.encode import Encode
 from hwsim.ops.gelu import Gelu
 from hwsim.ops.ilayernorm import ILayerNorm
 from hwsim.ops.matmul import MatMul
+from hwsim.ops.maxpool2d import MaxPool2d
 from hwsim.ops.mean import Mean
+from hwsim.ops.pad import Pad
+from hwsim.ops.relu import Relu
 from hwsim.ops.requantize import Requantize
 from hwsim.ops.reshape import Reshape
 from hwsim.ops.roll import Roll
@@ -38,7 +42,22 @@ from qmodels.calibrate import calibrate
 from qmodels.tracing import INPUT, trace
 from workloads.bits import Bits
 
-ISLANDS = {"dequantize", "gelu", "layernorm", "mul", "quantize", "softmax"}
+ISLANDS = {
+    *(
+        "clip",
+        "dequantize",
+        "div",
+        "gelu",
+        "gelutanh",
+        "groupnorm",
+        "layernorm",
+        "mul",
+        "quantize",
+        "reducel2",
+        "rmsnorm",
+    ),
+    *("sigmoid", "silu", "softmax", "sub"),
+}
 """Operators that no integer graph has."""
 
 WIDE = {"residual_bits": 24, "link_bits": 24, "gelu_bits": 24, "softmax_bits": 24}
@@ -142,6 +161,30 @@ def test_what_no_model_here_has():
     graph = build("odd", {"x": x}, constants, nodes, ["conv", "shifts", "sum"])
     codes = np.random.default_rng(2).integers(0, 256, (5, 2, 6, 6)).astype(np.uint8)
     assert need_equal(graph, {"x": codes}) > 2000
+
+
+def test_pools_and_padding():
+    """Windows beyond the edge, dilated ones; padding of either kind; a dilated kernel; zero points per channel."""
+    channels = QuantSpec(8, False, (0.01, 0.02), (90, 7), 1)
+    centred = QuantSpec(8, True, (0.01,))
+    kernel = np.random.default_rng(0).integers(-8, 8, (3, 2, 2, 3)).astype(np.int8)
+    nodes = [
+        Node("positive", Relu(), ("x",)),
+        Node("largest", MaxPool2d((3, 2), (2, 2), (1, 1), (2, 1), True), ("positive",)),
+        Node("wider", Pad((0, 0, 1, 0), (0, 0, 0, 2)), ("largest",)),
+        Node("lower", Pad((0, 0, 0, 3), (0, 0, 1, 0), True), ("wider",)),
+        Node("summed", AvgPool2d((2, 3), (1, 2), (1, 1)), ("y",)),
+        Node("conv", Conv2d((1, 2), (2, 0), 1, (2, 3)), ("y", "kernel")),
+    ]
+    constants = {"kernel": (kernel, TensorSpec(kernel.shape, QuantSpec(4, True, (0.1,)), batched=False))}
+    inputs = {"x": TensorSpec((1, 2, 9, 7), channels), "y": TensorSpec((1, 2, 8, 9), centred)}
+    graph = build("pools", inputs, constants, nodes, ["lower", "summed", "conv"])
+    generator = np.random.default_rng(2)
+    feeds = {
+        "x": generator.integers(0, 256, (5, 2, 9, 7)).astype(np.uint8),
+        "y": generator.integers(-128, 128, (5, 2, 8, 9)).astype(np.int8),
+    }
+    assert need_equal(graph, feeds) > 2000
 
 
 @pytest.mark.parametrize("shift", [2, 32])

@@ -154,6 +154,23 @@ def test_a_convolution_with_scales_per_input_channel(groups, bias):
     assert isinstance(net[0].input_affine, ChannelAffine)
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_a_convolution_with_padding_keeps_its_zeros(same):
+    """Where all zero points agree, padding is zero in the new grid too; where they do not, it would be none."""
+    conv = nn.Conv2d(4, 6, 3, padding=0 if same else 1)
+    quantizer = scattered(make("lsq_plus", 4, signed=False, axis=1, size=4))
+    net = nn.Sequential(QuantConv2d(conv, quantizer, nn.Identity(), same)).double()
+    x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
+    reason = "its padding is real zeros, which other zero points move; quantize per tensor"
+    assert fold_input_scales(net, x).refused == (("0", reason),)
+    with torch.no_grad():
+        quantizer.zero_point.fill_(5)
+    expected = net(x)
+    report = fold_input_scales(net, x)
+    assert [fold.moved for fold in report.folds] == [0]
+    torch.testing.assert_close(net(x), expected, rtol=0, atol=1e-12)
+
+
 def test_refused_before_accepted_after_and_integers_agree(tmp_path):
     model, images = released(), torch.randn(12, 1, 32, 32)
     with pytest.raises(IllegalModel, match=r"^patch_embed\.proj: a scale along the reduction axis .* --fold-input-sca"):

@@ -11,6 +11,11 @@ from qmodels.layers.quant_conv2d import QuantConv2d
 from qmodels.layers.quant_linear import QuantLinear
 from qmodels.layers.quant_matmul import QuantMatMul
 from qmodels.quantizer import make
+from qmodels.weight_standardization import bake
+
+# isort: split
+from timm.layers import StdConv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 
 
 @pytest.mark.parametrize("name", catalog.names("qmodels.layers"))
@@ -47,9 +52,37 @@ def test_conv_is_exact_on_the_grid():
     assert torch.equal(QuantConv2d(conv, *_quantizers(5))(x), conv(x))
 
 
-def test_padding_is_refused():
-    with pytest.raises(IllegalModel, match=r"conv2d: padding must be 0, got \(1, 1\); pad before the convolution"):
-        QuantConv2d(nn.Conv2d(2, 5, 3, padding=1), *_quantizers(5))
+@pytest.mark.parametrize(
+    "settings", [{"padding": 1}, {"padding": (2, 0), "dilation": 2, "groups": 2, "stride": (1, 2)}]
+)
+def test_conv_with_padding_is_exact_on_the_grid(settings):
+    """Padding is real zeros whatever the zero point, here 2."""
+    conv = nn.Conv2d(2, 4, 3, **settings)
+    weights = make("lsq", 4, signed=True, axis=0, size=4, batched=False)
+    inputs = make("lsq_plus", 4, signed=False)
+    with torch.no_grad():
+        conv.weight.copy_(torch.randint(-8, 8, conv.weight.shape))
+        inputs.zero_point.fill_(2)
+    x = torch.randint(-2, 13, (2, 2, 8, 9)).float()
+    assert torch.equal(QuantConv2d(conv, inputs, weights)(x), conv(x))
+
+
+@pytest.mark.parametrize("kind", [Conv2dSame, StdConv2dSame])
+def test_same_padding_is_that_of_timm(kind):
+    conv = kind(3, 5, 4, stride=3)
+    x, expected = torch.randn(2, 3, 11, 9), None
+    with torch.no_grad():
+        expected = conv(x)
+        same = bake(conv)
+        layer = QuantConv2d(conv, nn.Identity(), nn.Identity(), same)
+        assert (layer.pads, expected.shape) == (True, (2, 5, 4, 3))
+        torch.testing.assert_close(layer(x), expected)
+
+
+def test_padding_with_something_else_is_refused():
+    with pytest.raises(IllegalModel) as caught:
+        QuantConv2d(nn.Conv2d(2, 5, 3, padding=1, padding_mode="reflect"), *_quantizers(5))
+    assert str(caught.value) == "conv2d: padding must be zeros, got 'reflect'; pad before the convolution"
 
 
 def test_matmul_quantizes_both_sides():

@@ -5,7 +5,7 @@ import safetensors.torch
 import torch
 
 import workloads
-from hwsim.errors import HwsimError, UnknownName
+from hwsim.errors import HwsimError, IllegalModel, UnknownName
 from qmodels import models, torchvision_shim  # noqa: F401 - before timm
 from qmodels.calibrate import calibrate
 from qmodels.quantizer import Quantizer
@@ -122,9 +122,59 @@ def test_float_state_dict_loads_by_name():
     assert all("quantizer" in name or "q_norm" in name or "k_norm" in name for name in missing)
 
 
+def test_names_of_timm_are_models_on_the_images_of_its_configuration():
+    assert models.image_of(workloads.models.find("digits_deit")) == (1, 32, 32)
+    assert models.image_of(workloads.models.find("efficientnet_b4")) == (3, 320, 320)
+    assert models.image_of(workloads.models.find("vit_base_patch16_siglip_384")) == (3, 384, 384)
+    with torch.device("meta"):
+        assert type(models.create("resnet18")).__name__ == "ResNet"
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet26d", "convnext_tiny", "efficientnet_b0", "mobilenetv2_100", "vit_small_r26_s32_224"]
+)
+def test_the_ends_are_what_timm_calls_the_first_convolution_and_the_classifier(name):
+    with torch.device("meta"):
+        model = models.create(name)
+    config = timm.get_pretrained_cfg(name)
+    model = models.quantize(model, Bits(4, 4, ends=7), "lsq", initialise=False)
+    ends = {q.removesuffix(".weight_quantizer") for q, m in model.named_modules() if getattr(m, "bits", 0) == 7}
+    ends = {end for end in ends if not end.endswith("input_quantizer")}
+    hybrid = {"patch_embed.proj"} if "patch_embed" in config.first_conv else set()
+    assert ends == {config.first_conv, config.classifier} | hybrid
+
+
+def test_a_first_layer_that_the_cost_model_does_not_know_is_refused():
+    with torch.device("meta"):
+        model = models.create("densenet121")
+    with pytest.raises(IllegalModel) as caught:
+        models.quantize(model, Bits(4, 4), "lsq", initialise=False)
+    assert str(caught.value) == (
+        "features.conv0: the first and the last layer must be of the groups patch_embed and head, got conv; name it in "
+        "hwsim/cost/groups.py"
+    )
+
+
+class _Own(torch.nn.Conv2d):
+    """A convolution of another kind."""
+
+
+def test_a_convolution_of_another_kind_is_refused():
+    model = models.create("resnet18")
+    model.layer1[0].conv1 = _Own(64, 64, 3, padding=1)
+    with pytest.raises(IllegalModel) as caught:
+        models.quantize(model, Bits(4, 4), "lsq", initialise=False)
+    assert str(caught.value) == (
+        "layer1.0.conv1: a convolution must be one of Conv2d, Conv2dSame, StdConv2d, StdConv2dSame, ScaledStdConv2d, "
+        f"ScaledStdConv2dSame, got {_Own}; replace it"
+    )
+
+
 def test_unknown_model_and_method():
-    with pytest.raises(UnknownName, match="model: unknown name, got 'deit'; known, nearest first: "):
+    with pytest.raises(UnknownName, match="model: unknown name, got 'deit'; known, nearest first: digits_deit, "):
         models.create("deit")
+    with pytest.raises(UnknownName, match="model: unknown name, got 'resnet19'; known, nearest first: resnet1"):
+        models.image_of(workloads.models.find("resnet19"))
     with pytest.raises(UnknownName, match="method: unknown name, got 'qvitt'; known, nearest first: qvit, qvit_rel"):
         models.quantize(models.create("digits_deit"), Bits(4, 4), "qvitt")
 

@@ -10,17 +10,18 @@ from hwsim.ops.conv2d import Conv2d
 from hwsim.spec import QuantSpec, TensorSpec
 
 
-def naive(image, kernel, stride, padding, groups):
+def naive(image, kernel, stride, padding, groups, dilation):
     """Python integers, index by index; padding holds zeros."""
     (batch, _, high, wide), (filters, depth, tall, broad) = image.shape, kernel.shape
     rows, columns = (
-        (s + 2 * p - w) // t + 1 for s, p, w, t in zip((high, wide), padding, (tall, broad), stride, strict=True)
+        (s + 2 * p - d * (w - 1) - 1) // t + 1
+        for s, p, w, t, d in zip((high, wide), padding, (tall, broad), stride, dilation, strict=True)
     )
     out = np.zeros((batch, filters, rows, columns), dtype=object)
     for b, f, i, j in np.ndindex(*out.shape):
         first = f // (filters // groups) * depth
         for c, u, v in np.ndindex(depth, tall, broad):
-            y, x = i * stride[0] + u - padding[0], j * stride[1] + v - padding[1]
+            y, x = i * stride[0] + u * dilation[0] - padding[0], j * stride[1] + v * dilation[1] - padding[1]
             if 0 <= y < high and 0 <= x < wide:
                 out[b, f, i, j] += image[b, first + c, y, x] * kernel[f, c, u, v]
     return out
@@ -35,22 +36,24 @@ def naive(image, kernel, stride, padding, groups):
     extra=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    dilation=st.tuples(st.integers(1, 3), st.integers(1, 3)),
 )
 def test_equals_unbounded_integers_and_torch(
-    draw, exact, apply, data, groups, depth, filters, kernel, extra, stride, padding
+    draw, exact, apply, data, groups, depth, filters, kernel, extra, stride, padding, dilation
 ):
-    size = tuple(k + e for k, e in zip(kernel, extra, strict=True))
+    size = tuple(d * (k - 1) + 1 + e for k, e, d in zip(kernel, extra, dilation, strict=True))
     x, x_spec = draw.tensor(data, (1, groups * depth, *size), images=2)
     w, w_spec = draw.tensor(
         data, (groups * filters, depth, *kernel), batched=False, axis=data.draw(st.sampled_from((None, 0)))
     )
-    op = Conv2d(stride, padding, groups)
+    op = Conv2d(stride, padding, groups, dilation)
     acc, out = apply(op, (x, x_spec), (w, w_spec))
     image, weights = exact(x, x_spec), exact(w, w_spec)
     assert acc.dtype == np.int32
-    np.testing.assert_array_equal(acc.astype(object), naive(image, weights, stride, padding, groups))
+    np.testing.assert_array_equal(acc.astype(object), naive(image, weights, stride, padding, groups, dilation))
     torches = [torch.from_numpy(value.astype(np.float64)) for value in (image, weights)]
-    np.testing.assert_array_equal(acc, torch.nn.functional.conv2d(*torches, None, stride, padding, 1, groups).numpy())
+    wanted = torch.nn.functional.conv2d(*torches, None, stride, padding, dilation, groups)
+    np.testing.assert_array_equal(acc, wanted.numpy())
     assert out.quant.qmin <= acc.min() <= acc.max() <= out.quant.qmax
     assert acc.shape == (2, *out.shape[1:])
     assert op.gemm((x_spec, w_spec), out).macs == out.elements * depth * kernel[0] * kernel[1]
@@ -113,28 +116,29 @@ IMAGE, KERNEL = TensorSpec((1, 4, 5, 5)), TensorSpec((2, 4, 3, 3), batched=False
             Conv2d(),
             TensorSpec((1, 4, 5)),
             KERNEL,
-            "an image and a kernel have 4 axes, got (B, 4, 5) float and (2, 4, 3, 3) float; reshape",
+            "an image has 4 axes, got (B, 4, 5) float; reshape",
         ),
+        (Conv2d(), IMAGE, TensorSpec((2, 4, 3), batched=False), "a kernel has 4 axes, got (2, 4, 3) float; reshape"),
         (Conv2d(groups=2), IMAGE, KERNEL, "the image must have 8 channels, got (B, 4, 5, 5) float; check the layer"),
         (
             Conv2d(),
             IMAGE,
             TensorSpec((2, 4, 6, 3), batched=False),
-            "the kernel must fit the padded image, got (B, 4, 5, 5) float and (2, 4, 6, 3) float; enlarge the image or "
-            "padding",
+            "the kernel must fit the padded image, got (B, 4, 5, 5) float and (6, 3); enlarge the image or padding",
         ),
         (
             Conv2d(groups=2),
             IMAGE,
             TensorSpec((3, 2, 3, 3), batched=False),
-            "groups must divide the channels, got Conv2d(stride=(1, 1), padding=(0, 0), groups=2); check the layer",
+            "groups must divide the channels, got Conv2d(stride=(1, 1), padding=(0, 0), groups=2, dilation=(1, 1)); "
+            "check the layer",
         ),
         (
             Conv2d(stride=(0, 1)),
             IMAGE,
             KERNEL,
-            "a stride is 1 or more and padding 0 or more, got Conv2d(stride=(0, 1), padding=(0, 0), groups=1); "
-            "check the layer",
+            "kernel, stride and dilation are 1 or more and padding 0 or more, got kernel (3, 3), stride (0, 1), padding "
+            "(0, 0) and dilation (1, 1); check the layer",
         ),
     ],
 )

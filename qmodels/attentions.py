@@ -1,0 +1,74 @@
+"""Quantizers into attention: what an attention module of timm becomes, so that its two products are modules.
+
+The plain Attention and Swin's WindowAttention are written out (`layers/quant_attention.py`, `quant_window_attention.py`);
+every other class of `layers/quant_products.ATTENTIONS` keeps its own forward and has its products redirected. Networks that
+make position biases stay float: what they make is a constant of the graph, added to float scores.
+"""
+
+from torch import nn
+
+from hwsim.errors import IllegalModel
+from qmodels import (
+    quantizer,
+    torchvision_shim,  # noqa: F401 - before timm
+)
+
+# isort: split
+from timm.layers import Attention
+from timm.models.swin_transformer import WindowAttention
+
+from qmodels.layers.irm import Irm
+from qmodels.layers.quant_attention import QuantAttention
+from qmodels.layers.quant_matmul import QuantMatMul
+from qmodels.layers.quant_products import ATTENTIONS, DIFFERENCES, insert
+from qmodels.layers.quant_window_attention import QuantWindowAttention
+from qmodels.method import Method, Slot
+
+_POSITIONS = {"cpb_mlp", "meta_mlp", "rel_pos", "shared_rel_pos"}
+"""What timm calls the networks that make position biases."""
+
+
+def of_positions(name: str) -> bool:
+    """Whether the layer at the path `name` sees positions and no image: its results are constants, and it stays float."""
+    return not _POSITIONS.isdisjoint(name.split("."))
+
+
+def quantized(name: str, module: nn.Module, a_bits: int, method: Method) -> nn.Module | None:
+    """The module at the path `name` with quantizers of `method` before its products, None where it is no attention.
+
+    Raises IllegalModel for an attention of a class that is not known, and where IRM has no place.
+    """
+    kind = type(module)
+    if kind not in (*ATTENTIONS, WindowAttention):
+        if kind.__name__.endswith("Attention") and not isinstance(module, QuantAttention | QuantWindowAttention):
+            raise IllegalModel(
+                f"{name}: an attention must be of a class that is known, got {kind.__module__}.{kind.__name__}; where it "
+                "multiplies twice, q k^T and A v, add it to qmodels/layers/quant_products.py"
+            )
+        return None
+    heads = module.num_heads
+    qk_heads = 2 * heads if kind in DIFFERENCES else heads
+
+    def activation(slot: Slot, size: int) -> nn.Module:
+        axis, size = (1, size) if method.per_head else (None, 1)
+        return quantizer.make(slot.quantizer, a_bits, signed=slot.signed, axis=axis, size=size)
+
+    qk = QuantMatMul(activation(method.qkv, qk_heads), activation(method.qkv, qk_heads))
+    av = QuantMatMul(activation(method.softmax, heads), activation(method.qkv, heads))
+    irm = method.irm and a_bits != 32
+    q_norm, k_norm = (_irm(name, module), _irm(name, module)) if irm else (None, None)
+    if kind is WindowAttention:
+        return QuantWindowAttention(module, qk, av, q_norm, k_norm)
+    if kind is Attention and module.gate is None and isinstance(module.norm, nn.Identity):
+        return QuantAttention(module, qk, av, q_norm, k_norm)
+    if irm:
+        module.q_norm, module.k_norm = q_norm, k_norm
+    return insert(module, qk, av)
+
+
+def _irm(name: str, attention: nn.Module) -> Irm:
+    """A rectification of q or k."""
+    free = isinstance(attention, WindowAttention) or isinstance(getattr(attention, "q_norm", None), nn.Identity)
+    if not free:
+        raise IllegalModel(f"{name}: IRM needs q and k without a norm of their own, got one; choose method lsq")
+    return Irm(getattr(attention, "head_dim", None) or attention.qkv.out_features // (3 * attention.num_heads))
