@@ -1,13 +1,14 @@
 """Measures what BENCHMARKS.md states: `make bench`, or one part with options of its own.
 
-    python benchmarks/run.py [trace] [gemm] [models] [--models NAME ...] [--rounds N] [--batch N] [--threads N ...]
+    python benchmarks/run.py [trace] [cost] [gemm] [models] [--models NAME ...] [--rounds N] [--batch N] [--threads N ...]
 
 Tables go to stdout, progress to stderr, everything as JSON to the output folder. All figures are core-seconds (user and
-system time of all threads) of warm processes, taken in turns; a time is the median over the rounds, and a ratio the
-median of each round's ratio.
+system time of all threads) of warm processes (of whole ones in part cost), taken in turns; a time is the median over the
+rounds, and a ratio the median of each round's ratio.
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
@@ -15,13 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cost_cases
 import gemm_cases
 import machine
 import model_cases
 import ours
 import trace_cases
 
-PARTS = ("trace", "gemm", "models")
+PARTS = ("trace", "cost", "gemm", "models")
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -30,10 +32,11 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them by default")
     parser.add_argument("--models", nargs="+", help="models by name; each part has its own default")
     parser.add_argument("--widths", nargs="+", default=model_cases.WIDTHS, help="part models: w4a4, w8a8")
-    parser.add_argument("--rounds", type=int, default=5, help="part gemm, models: 5 by default")
+    parser.add_argument("--rounds", type=int, default=5, help="part cost, gemm, models: 5 by default")
     parser.add_argument("--batch", type=int, default=32, help="part models: images at once, 32 by default")
     parser.add_argument("--threads", type=int, nargs="+", default=(1, 2), help="part models: 1 and 2 by default")
     parser.add_argument("--tiers", nargs="+", help="kernel tiers; all that the machine has by default")
+    parser.add_argument("--qonnx-python", default="", help="part cost: a Python that has qonnx; left out by default")
     parser.add_argument("--no-compile", action="store_true", help="part models: leave torch.compile out")
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for JSON, graphs and ONNX files")
     options = parser.parse_args(arguments)
@@ -81,6 +84,17 @@ def trace(options: argparse.Namespace) -> None:
     show("Tracing, W4A4", trace_cases.table(results))
 
 
+def cost(options: argparse.Namespace) -> None:
+    """Part `cost`."""
+    for model in options.models or (cost_cases.MODEL,):
+        found = cost_cases.run_cost(model, options.rounds, options.out, options.qonnx_python, say)
+        keep(options.out, f"cost_{model}", {k: [dataclasses.asdict(run) for run in runs] for k, runs in found.items()})
+        show(f"Cost of {model} at W4A4, a fresh process", cost_cases.table(found))
+    tallies = cost_cases.run_tallies()
+    keep(options.out, "tally", tallies)
+    show(f"One more configuration of {cost_cases.TALLIED}, traced", cost_cases.tally_table(tallies))
+
+
 def gemm(options: argparse.Namespace) -> None:
     """Part `gemm`."""
     result = gemm_cases.run_ladder(options.tiers or ours.tiers(), options.rounds, say)
@@ -120,7 +134,7 @@ def main() -> None:
     options = parsed()
     print(*(f"{key:12} {value}" for key, value in machine.facts().items()), sep="\n")
     for part in options.parts or PARTS:
-        {"trace": trace, "gemm": gemm, "models": models}[part](options)
+        {"trace": trace, "cost": cost, "gemm": gemm, "models": models}[part](options)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,29 @@
-"""MACs by group of layers, as the records have them, in the order in which a network runs through its groups."""
+"""MACs by group of layers, as the records have them, in the order in which a network runs through its groups; and the
+colours of groups in figures."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from hwsim.record import Record
 from reports.rows import number, select, workloads
 
-_ORDER = ("patch_embed", "qkv", "qk", "av", "proj", "fc1", "fc2", "downsample", "head", "elementwise")
+COLOURS = {
+    "patch_embed": "#8c8c8c",
+    "conv": "#b8860b",
+    "qkv": "#0072b2",
+    "qk": "#e69f00",
+    "av": "#f3c969",
+    "proj": "#56b4e9",
+    "fc1": "#00795a",
+    "fc2": "#5cc2a0",
+    "downsample": "#cc79a7",
+    "head": "#d55e00",
+}
+"""Of the groups of products."""
+OTHER = "#999977"
+"""Of any other group."""
+DARK = ("qkv", "fc1")
+"""Groups whose colour takes light text."""
+_ORDER = (*COLOURS, "other", "elementwise")
 
 
 def macs_by_group(records: Sequence[Record]) -> dict[str, dict[str, float]]:

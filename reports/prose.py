@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from hwsim.record import Record
+from reports import verdicts
 from reports.ratios import RATIOS, claimed, documented
 from reports.rows import bits, bits_label, label, number, select
 
@@ -40,12 +41,14 @@ def about(records: Sequence[Record]) -> tuple[str, ...]:
 
 
 def findings(records: Sequence[Record]) -> tuple[str, ...]:
-    """One sentence per claim: the inferred readings near it (or the nearest), beside the documented rule's figure."""
+    """One sentence per claim of a speedup: the inferred readings near it (or the nearest), beside the documented rule's
+    figure; and one that counts what became of all published figures."""
     rows = [r for r in select(records, *RATIOS) if claimed(r) is not None]
     claims: dict[tuple[object, ...], list[Record]] = {}
     for row in rows:
         claims.setdefault((row.workload, row.metric, bits(row), row.tag("claim"), row.tag("printed")), []).append(row)
-    return tuple(_finding(found, records) for found in claims.values())
+    counted = verdicts.summary(records)
+    return (*(_finding(found, records) for found in claims.values()), *([counted] if counted else []))
 
 
 def _finding(rows: Sequence[Record], records: Sequence[Record]) -> str:

@@ -1,4 +1,4 @@
-"""The one style of all figures, prefixes for numbers, and saving: PNG and SVG are byte for byte the same each time.
+"""The one style of all figures, and saving: PNG and SVG are byte for byte the same each time.
 
 Colours are those of Okabe and Ito (2008), told apart with any colour vision; `INK`, `MUTED`, `GRID` and `PAPER` are
 used for nothing but text, lines and background, so that the HTML report can swap them in a dark theme.
@@ -25,7 +25,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 SHADES = ("#a6cde6", "#4a98c9", "#17609f")  # one hue, light to dark, for a quantity that is ordered
 PNG_DPI = 160
 
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _RC: Any = {
     "figure.constrained_layout.use": True,
     "figure.facecolor": PAPER,
@@ -105,18 +104,3 @@ def _plain(value: float) -> str:
         return f"{value:g}"
     mantissa, exponent = f"{value:.2e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
-
-
-def engineering(value: float, unit: str = "") -> str:
-    """`value` with four digits and a prefix k, M, G or T: `engineering(4.60077e9, "FLOP")` is `4.601 GFLOP`."""
-    for scale, prefix in _PREFIXES:
-        if abs(value) >= scale * 0.99995:
-            return f"{_four_digits(value / scale)} {prefix}{unit}"
-    return f"{_four_digits(value)} {unit}".rstrip()
-
-
-def _four_digits(value: float) -> str:
-    if value == int(value) and abs(value) < 1000:
-        return str(int(value))
-    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 1
-    return f"{value:.{max(0, 4 - whole)}f}" if abs(value) >= 0.001 else f"{value:.3g}"

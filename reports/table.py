@@ -63,7 +63,7 @@ def as_rich(table: Table) -> rich.table.Table:
     )
     shown.title_justify = shown.caption_justify = "left"
     for column, right in zip(table.columns, table.right_aligned(), strict=True):
-        shown.add_column(Text(column), justify="right" if right else "left", vertical="top")
+        shown.add_column(Text(column), justify="right" if right else "left", vertical="top", overflow="fold")
     for row, end in zip(table.rows, table.group_ends(), strict=True):
         shown.add_row(*(Text(cell) for cell in row), end_section=end)
     return shown

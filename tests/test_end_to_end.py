@@ -55,10 +55,14 @@ def test_the_report_is_whole(job):
     names = {name.rsplit(".", 1)[0] for name in figures}
     assert names == {
         "accuracy_against_bits",
+        "claims",
         "code_agreement",
+        "convention_sensitivity",
+        "cost_breakdown",
         "flops_reduction",
         "macs_per_group",
         "size_and_cost_against_bits",
+        "size_with_overheads",
         "speedup",
     }
     assert len(figures) == 2 * len(names)

@@ -9,14 +9,18 @@ import pytest
 from hwsim.ops.add import Add
 from hwsim.ops.concat import Concat
 from hwsim.ops.gelu import Gelu
+from hwsim.ops.gelutanh import GeluTanh
 from hwsim.ops.layernorm import LayerNorm
 from hwsim.ops.matmul import MatMul
+from hwsim.ops.maxpool2d import MaxPool2d
 from hwsim.ops.mean import Mean
 from hwsim.ops.mul import Mul
 from hwsim.ops.quantize import Quantize
+from hwsim.ops.relu import Relu
 from hwsim.ops.requantize import Requantize
 from hwsim.ops.reshape import Reshape
 from hwsim.ops.roll import Roll
+from hwsim.ops.silu import Silu
 from hwsim.ops.slice import Slice
 from hwsim.ops.softmax import Softmax
 from hwsim.ops.transpose import Transpose
@@ -66,6 +70,8 @@ def test_s5_to_s8():
     np.testing.assert_allclose(norm, [[-1.683, 0.106, 1.894, 3.683]], atol=5e-4)
     np.testing.assert_allclose(run(Softmax(), ([[2.0, 2.0, 1.0]], None)), [[0.4223, 0.4223, 0.1554]], atol=5e-5)
     np.testing.assert_allclose(run(Gelu(), ([[-1.0, 0.0, 2.0]], None)), [[-0.1587, 0.0, 1.9545]], atol=5e-5)
+    np.testing.assert_allclose(run(GeluTanh(), ([[-1.0, 0.0, 2.0]], None)), [[-0.1588, 0.0, 1.9546]], atol=5e-5)
+    np.testing.assert_allclose(run(Silu(), ([[-1.0, 0.0, 2.0]], None)), [[-0.2689, 0.0, 1.7616]], atol=5e-5)
     assert run(Add(), ([[3.0, 4.0]], None), ([[0.5]], None)).tolist() == [[3.5, 4.5]]
     assert run(Mul(), ([[3.0, 4.0]], None), ([[0.125]], None)).tolist() == [[0.375, 0.5]]
 
@@ -89,6 +95,10 @@ def test_s10():
     mean = Mean((1,)).infer((TensorSpec((1, 3), S8),))
     assert run(Mean((1,)), (np.array([[1, 2, 4]], np.int8), S8)).tolist() == [7]
     assert mean.quant.to_real(np.array([7])).tolist() == [1.75]
+    codes, grid = np.array([[[[2, 5, 9]]]], np.uint8), QuantSpec(4, False, (1.0,), (5,))
+    positive = run(Relu(), (codes, grid))
+    assert positive.tolist() == [[[[5, 5, 9]]]]
+    assert run(MaxPool2d((1, 3), (1, 3)), (positive, grid)).tolist() == [[[[9]]]]
 
 
 def test_s17():

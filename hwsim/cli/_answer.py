@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from hwsim import console
-from hwsim.cli._output import print_tables, total
+from hwsim.cli._output import print_table, print_tables, total
 from hwsim.record import Record
 
 if TYPE_CHECKING:
@@ -95,14 +95,14 @@ class Answer:
         return names
 
     def _show_verdicts(self) -> None:
-        from reports.table import Table, as_rich
+        from reports.table import Table
 
         def row(v: "Verdict") -> tuple[str, ...]:
             far = "" if v.distance_steps is None else f"{v.distance_steps:.3g} steps"
             return v.node, v.op, v.kind.replace("_", " "), v.detail, far
 
         columns = ("Node", "Operator", "Is", "How", "Off by at most")
-        console.out().print(as_rich(Table("Is it really integer?", columns, tuple(map(row, self.verdicts)))))
+        print_table(Table("Is it really integer?", columns, tuple(map(row, self.verdicts))))
         kinds = Counter(v.kind.replace("_", " ") for v in self.verdicts)
         counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         console.say(f"{len(self.verdicts)} nodes: {counted}.")

@@ -1,28 +1,34 @@
 """What several verbs print: tables of the reports, and totals."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from hwsim import catalog, console
 from hwsim.record import Record
 
+if TYPE_CHECKING:
+    from reports.table import Table
+
 
 def print_tables(records: Iterable[Record], *names: str) -> None:
     """Print the report's tables called `names`, those for which there are records."""
-    from reports.table import as_rich
-
     rows = tuple(records)
     for name in names:
         table = catalog.find("reports.tables", name)(rows)
         if table is not None:
-            console.out().print(as_rich(table))
+            print_table(table)
 
 
-def print_findings(records: Iterable[Record]) -> None:
-    """Print one line per claim: which reading comes near it, and what the documented rule gives."""
-    from reports import prose
+def print_table(table: "Table") -> None:
+    """Print one table, its title and note as wide as the screen instead of as the table."""
+    from reports.table import as_rich
 
-    for sentence in prose.findings(tuple(records)):
-        console.say(sentence)
+    shown = as_rich(table)
+    shown.title = shown.caption = None
+    console.say(table.title)
+    console.out().print(shown)
+    if table.note:
+        console.say(f"{table.note}\n")
 
 
 def total(records: Iterable[Record], metric: str, **tags: str) -> int:

@@ -1,15 +1,30 @@
 """`hwsim cost`: what one image costs."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hwsim import console
-from hwsim.cli._options import Abits, Ends, Json, Wbits, workload_of
+from hwsim.cli._options import Abits, Ends, Json, Wbits, bytes_of, conventions_of, workload_of
+from hwsim.cli._output import print_table
 from hwsim.errors import HwsimError
+
+if TYPE_CHECKING:
+    from hwsim.cost.convention import Convention
+    from hwsim.graph import Graph
+    from workloads.workload import Workload
 
 EXAMPLE = "hwsim cost deit_small_patch16_224 --wbits 4 --abits 4 --convention bitops_wa"
 USUAL = ("macs", "swin_flops", "bireal_ladder", "bitops_wa", "size_bidet")
+
+Conventions = Annotated[
+    list[str] | None,
+    typer.Option("--convention", metavar="NAME|FILE.toml", help="A counting rule, or a file of one; repeatable."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="An option of the conventions that are named; repeatable."),
+]
 
 
 def cost(
@@ -17,72 +32,61 @@ def cost(
     wbits: Wbits = 4,
     abits: Abits = 4,
     ends: Ends = 8,
-    convention: Annotated[list[str] | None, typer.Option("--convention", help="A counting rule; repeatable.")] = None,
+    convention: Conventions = None,
+    set_: Changes = None,
     per_layer: Annotated[bool, typer.Option("--per-layer", help="One row per node instead of per group.")] = False,
+    actions: Annotated[bool, typer.Option("--actions", help="Primitive actions by operand width.")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="DRAM traffic, arithmetic intensity, attention.")] = False,
+    buffer: Annotated[
+        str, typer.Option("--buffer", help="On-chip buffer for --memory, as 512KiB; 0 by default.")
+    ] = "0",
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Images that share one reading of the weights.")] = 1,
+    extra_scales: Annotated[
+        bool, typer.Option("--extra-scales", help="All that is stored, with scales and zero points.")
+    ] = False,
     json: Json = None,
 ) -> None:
-    """What one image costs: operations, bit operations, size and memory, by named counting rules."""
-    from hwsim.cost.memory import parameter_bytes, peak_activations
-    from hwsim.cost.table import find, tally
-    from hwsim.cost.work import published_parameters, work
+    """What one image costs: operations by named counting rules, actions, size and memory."""
+    from hwsim.cli import _costs
     from qmodels import evidence
 
-    for name in convention or ():
-        find(name)
+    room, chosen = bytes_of(buffer, "--buffer"), conventions_of(convention or (), set_ or ())
     workload = workload_of(model, wbits, abits, ends)
-    wbits, abits = workload.bits.weights, workload.bits.activations
     with console.progress(f"tracing {model}") as advance:
         advance(0, 1)
         graph = evidence.skeleton_of(workload)
-    rows = work(graph)
-    tables, left_out = [], []
-    for name in convention or USUAL:
-        try:
-            tables.append(tally(rows, name))
-        except HwsimError as error:
-            if convention:
-                raise
-            left_out.append(str(error))
-    peak = peak_activations(graph)
-    tags = (("wbits", str(wbits)), ("abits", str(abits)))
-    records = [record for table in tables for record in table.records(model, tags)]
-    summary = {
-        "model": model,
-        "wbits": wbits,
-        "abits": abits,
-        "parameters": published_parameters(rows),
-        "parameters_with_method": graph.meta["parameters"],
-        "left_out": left_out,
-        "parameter_bytes": parameter_bytes(rows),
-        "peak_activation_bytes": peak.bytes,
-        "peak_activation_node": peak.node,
-    }
+    usual, left_out = ([], []) if chosen else _usual(graph)
+    account = _costs.account(graph, chosen or usual, room, batch)
+    title = f"{workload.model.label} {workload.bits}" + _ends(workload)
     if json != "-":
-        _show_costs(tables, f"{workload.model.label} W{wbits}A{abits}, one image", per_layer)
+        wanted = {"actions": actions, "memory": memory, "storage": extra_scales}
+        for table in _costs.tables(account, title, buffer, per_layer, wanted):
+            print_table(table)
         for reason in left_out:
             console.say(f"left out: {reason}")
-        extra = graph.meta["parameters"] - published_parameters(rows)
-        added = f" and {extra:,} of norms that {workload.method} puts on q and k" if extra else ""
-        console.say(f"{published_parameters(rows):,} parameters{added}, {parameter_bytes(rows) / 1e6:.3f} MB in all.")
-        console.say(f"At most {peak.bytes / 1e6:.3f} MB of activations alive, at {peak.node}.")
+        for sentence in _costs.summary(account, workload.method, buffer):
+            console.say(sentence)
     if json:
-        console.write_json(json, records, summary)
+        bits = {"wbits": workload.bits.weights, "abits": workload.bits.activations}
+        tags = tuple((key, str(value)) for key, value in bits.items())
+        records = [record for table in account.tables for record in table.records(model, tags)]
+        facts = {"model": model, **bits, "ends": workload.bits.ends, "left_out": left_out}
+        console.write_json(json, records, facts | account.as_json())
 
 
-def _show_costs(tables: list[Any], title: str, per_layer: bool) -> None:
-    from reports.style import engineering
-    from reports.table import Table, as_rich
+def _usual(graph: "Graph") -> "tuple[list[Convention], list[str]]":
+    """The USUAL conventions that define the graph's widths, and why the others do not."""
+    from hwsim.cost.table import resolve, tally
+    from hwsim.cost.work import work
 
-    columns = (*(f"{table.name} [{table.unit}]" for table in tables),)
-    if per_layer:
-        rows = [
-            (row.node, *(engineering(table.amounts[index], "") for table in tables))
-            for index, row in enumerate(tables[0].rows)
-            if any(table.amounts[index] for table in tables)
-        ]
-    else:
-        groups = [table.by_group() for table in tables]
-        rows = [(group, *(engineering(g[group], "") for g in groups)) for group in groups[0]]
-    rows.append(("total", *(engineering(table.total, "") for table in tables)))
-    shown = Table(title, ("node" if per_layer else "group", *columns), tuple(rows))
-    console.out().print(as_rich(shown))
+    rows, usual, left_out = work(graph), [], []
+    for name in USUAL:
+        try:
+            usual.append(tally(rows, resolve(name)).convention)
+        except HwsimError as error:
+            left_out.append(str(error))
+    return usual, left_out
+
+
+def _ends(workload: "Workload") -> str:
+    return "" if workload.bits.is_float else f", ends at {workload.bits.ends}"

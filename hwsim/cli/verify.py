@@ -134,8 +134,7 @@ def verify(
     if what_if and save_divergence:
         raise HwsimError("save_divergence: is of the graph as it is, got a what-if; leave out --acc-bits and --flip")
     tolerance = _tolerance(max_mismatch, min_agreement, max_kl, strict=not (integer or what_if))
-    result = Path(json) if json and json != "-" else None
-    for path in (save_divergence, records, result):
+    for path in (save_divergence, records):
         if path:
             check_writable(path)
     workers = workers_of(jobs, backend, scheduler, threads)
@@ -150,6 +149,7 @@ def verify(
     kept = kept_shards(job, batches, shard_images, resume) if jobs or resume else None
     seen = gather(subject, batches, job, workers, kept, shard_images)
     verdicts = _verdicts(subject.graph, next(iter(batches))[0]) if report else ()
+    result = Path(json) if json and json != "-" else None
     beside = None if integer else records or result
     answer = Answer(
         seen, tolerance.broken(seen.report), verdicts, _keep(seen, save_divergence, beside), save_divergence

@@ -1,18 +1,18 @@
 """Tallies: rows of work priced by a convention, per node, per group, in total; and ratios of full precision to quantized."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from hwsim import catalog
-from hwsim.cost.convention import Convention
+from hwsim.cost import custom, options
+from hwsim.cost.convention import CATALOGUE, Convention
 from hwsim.cost.groups import GROUPS
 from hwsim.cost.work import Rows, Work, with_bits, work
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph
 from hwsim.record import Record
 from hwsim.spec import FLOAT_BITS
-
-CATALOGUE = "hwsim.cost.conventions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,22 @@ def find(name: str) -> type[Convention]:
     return found
 
 
+def resolve(name: str, changes: Mapping[str, options.Value] | None = None) -> Convention:
+    """The convention called `name`, or that of the TOML file `name`, with its options changed as text says.
+
+    Raises UnknownName, BadFile (which names the file), or HwsimError for an option; see `hwsim.cost.options`.
+    """
+    path = Path(name)
+    convention = custom.load(path) if path.suffix == ".toml" or path.is_file() else find(name)()
+    return options.changed(convention, changes or {})
+
+
 def tally(work_or_graph: Graph | Rows, convention: str | Convention) -> CostTable:
     """The cost of a graph, or of rows of work, by a convention or the one of this name with its defaults."""
     rows = work(work_or_graph) if isinstance(work_or_graph, Graph) else tuple(work_or_graph)
     if isinstance(convention, str):
         convention = find(convention)()
-    name = type(convention).__module__.rpartition(".")[2]
-    return CostTable(name, convention, rows, convention.amounts(rows))
+    return CostTable(convention.name, convention, rows, convention.amounts(rows))
 
 
 def entries(work_or_graph: Graph | Rows, convention: str | Convention) -> tuple[float, float]:

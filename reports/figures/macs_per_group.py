@@ -6,24 +6,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from hwsim.record import Record
-from reports.groups import macs_by_group, ordered_groups
+from reports.groups import COLOURS, DARK, OTHER, macs_by_group, ordered_groups
 from reports.plot import Plot
+from reports.prefixes import engineering
 from reports.rows import label
-from reports.style import ON_DARK, ON_LIGHT, axes_of, engineering, styled
-
-_COLOURS = {
-    "patch_embed": "#8c8c8c",
-    "qkv": "#0072b2",
-    "qk": "#e69f00",
-    "av": "#f3c969",
-    "proj": "#56b4e9",
-    "fc1": "#00795a",
-    "fc2": "#5cc2a0",
-    "downsample": "#cc79a7",
-    "head": "#d55e00",
-}
-_OTHER = "#999977"
-_DARK = ("qkv", "fc1")
+from reports.style import ON_DARK, ON_LIGHT, axes_of, styled
 
 
 @styled()
@@ -38,11 +25,11 @@ def macs_per_group(records: Sequence[Record]) -> Plot | None:
     for y, macs in enumerate(by_model.values()):
         total, left = sum(macs.values()), 0.0
         for group in (g for g in groups if macs.get(g)):
-            colour, part = _COLOURS.get(group, _OTHER), macs[group] / total
+            colour, part = COLOURS.get(group, OTHER), macs[group] / total
             absolute.barh(y, macs[group] / 1e9, 0.72, left=left * total / 1e9, color=colour)
             share.barh(y, 100 * part, 0.72, left=100 * left, color=colour)
             if part >= 0.03:
-                ink = ON_DARK if group in _DARK else ON_LIGHT
+                ink = ON_DARK if group in DARK else ON_LIGHT
                 share.text(100 * (left + part / 2), y, f"{100 * part:.0f}", color=ink, ha="center", va="center", size=9)
             left += part
         absolute.annotate(engineering(total), (total / 1e9, y), (4, 0), textcoords="offset points", va="center", size=9)
@@ -55,7 +42,7 @@ def macs_per_group(records: Sequence[Record]) -> Plot | None:
     for axes in (absolute, share):
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
-    handles = [Patch(color=_COLOURS.get(g, _OTHER), label=g) for g in groups]
+    handles = [Patch(color=COLOURS.get(g, OTHER), label=g) for g in groups]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return Plot(
         "MACs per group of layers",

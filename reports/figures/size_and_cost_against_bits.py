@@ -10,8 +10,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hwsim.record import Record
 from reports.plot import Plot
+from reports.prefixes import engineering
 from reports.rows import Bits, bit_widths, bits_label, label, select, value_at, workloads
-from reports.style import MARKERS, SERIES, axes_of, engineering, styled
+from reports.style import MARKERS, SERIES, axes_of, styled
 
 _PANELS = (
     ("size_bidet", "Size of the weights", "B"),

@@ -1,46 +1,54 @@
-"""The audit of published speedups: the paper's figure beside ours, with the convention that yields it."""
+"""Published figures beside ours: how far apart, what that means, by which rule, and who says so."""
 
 from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
 
 from hwsim.record import Record
-from reports.rows import bits, label, number, select, workloads
+from reports.rows import number
 from reports.table import Table
+from reports.verdicts import MARKS, error, figure_of, notes, ordered, short_source
 
-_RATIOS = {"theoretical_speedup": "speedup", "flops_reduction": "FLOPs reduction"}
+_OPEN = ("measurement", "undecided")
 
 
 def claims(records: Sequence[Record]) -> Table | None:
-    """One row per model, bits and reading; None where no claim was audited."""
-    rows = select(records, *_RATIOS)
+    """One row per claim, source by source; None where no claim was decided."""
+    rows = ordered(records)
     if not rows:
         return None
-    order = {name: i for i, name in enumerate(workloads(rows))}
-    ordered = sorted(rows, key=lambda r: (order[r.workload], -bits(r)[0], -bits(r)[1]))
-    columns = ("Model", "W/A", "Paper", "Ours", "Error", "G ops", "Reading", "Convention")
+    numbers = notes(records)
     return Table(
-        "Published claims and ours",
-        columns,
-        tuple(_row(r, records) for r in ordered),
-        "Ratios of operation counts, full precision over quantized. Paper: empty where the paper prints no figure;"
-        " (p) printed in the paper, (s) quoted by a secondary source. G ops: the two entries of the ratio, in units of"
-        " 1e9 operations. Reading: documented = a rule printed by the authors, inferred = our best reading,"
-        " unconfirmed; FLOPs = the row answers a claim of FLOPs reduction, otherwise of speedup. A claim that"
-        " names no model and no bits (about 21x) stands at every point where a reading comes near it.",
-        place=10,
+        "Published figures and ours",
+        ("Source", "Figure", "Printed", "Ours", "Error", "Verdict", "Rule", "Status", "Note"),
+        tuple(_row(r, numbers) for r in rows),
+        f"Verdict: {MARKS['exact']} ours is the printed figure; {MARKS['within rounding']} ours, rounded to the printed"
+        f" decimals, is; {MARKS['truncated']} ours with the rest of its digits dropped is; {MARKS['off']} none of these;"
+        f" {MARKS['measurement']} takes a run or hardware; {MARKS['undecided']} what decides it is not published. Rule: a"
+        " convention with its options, or arithmetic of printed numbers. Status: its authors print the rule, or we fitted"
+        " or inferred it. Note: see the notes on these figures.",
+        place=20,
     )
 
 
-def _row(record: Record, records: Sequence[Record]) -> tuple[str, ...]:
-    wbits, abits = bits(record)
-    status = {"printed": " (p)", "secondary": " (s)"}.get(record.tag("printed_status"), "")
-    reading = "inferred" if record.source == "inferred" else record.source.removesuffix(" rule")
+def _row(record: Record, numbers: dict[str, int]) -> tuple[str, ...]:
+    verdict, note = record.tag("verdict"), record.tag("note")
+    value = number(record)
+    decided = verdict not in _OPEN
     return (
-        label(record.workload, records),
-        f"{wbits}/{abits}",
-        f"{record.tag('printed')}x{status}" if record.tag("printed") else "",
-        f"{number(record):.4f}x",
-        record.tag("relative_error"),
-        f"{record.tag('full_precision')} / {record.tag('quantized')}" if record.tag("quantized") else "",
-        f"{reading}, FLOPs" if record.metric == "flops_reduction" else reading,
-        record.tag("convention"),
+        short_source(record),
+        figure_of(record),
+        f"{record.tag('printed')} {record.unit}",
+        _like(value, record.tag("printed")) if decided else "",
+        f"{100 * error(record):+.2f} %".replace("-0.00", "+0.00") if decided else "",
+        f"{MARKS.get(verdict, '')} {verdict}",
+        (record.tag("convention") or "a count") if decided else "",
+        record.source if decided else "",
+        str(numbers[note]) if note else "",
     )
+
+
+def _like(value: float, printed: str) -> str:
+    """`value` with two decimals more than `printed` has, without zeros at their end."""
+    decimals = len(printed.partition(".")[2]) + 2
+    text = f"{Decimal(repr(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP):f}"
+    return text.rstrip("0").rstrip(".")

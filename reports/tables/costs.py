@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from hwsim.record import Record
+from reports.prefixes import engineering
 from reports.rows import bit_widths, bits_label, label, select, value_at, workloads
-from reports.style import engineering
 from reports.table import Table
 
 _COLUMNS = (

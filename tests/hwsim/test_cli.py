@@ -18,6 +18,7 @@ VERBS = (
     "reproduce",
     "cost",
     "claims",
+    "audit",
     "train",
     "verify",
     "trace",

@@ -99,6 +99,19 @@ def test_node_and_specs(mlp):
             lambda: chain(Node("a", Gelu(), ("x",)), constants={"c": (np.array([1, np.nan, 0]), constant(3)[1])}),
             "c: a float constant must be finite, got NaN, infinity or float64; export it again",
         ),
+        (  # one number, repeated
+            lambda: chain(
+                Node("a", Gelu(), ("x",)), constants={"c": (np.broadcast_to(np.inf, (3, 3)), constant(3, 3)[1])}
+            ),
+            "c: a float constant must be finite, got NaN, infinity or float64; export it again",
+        ),
+        (  # the last of a row, repeated
+            lambda: chain(
+                Node("a", Gelu(), ("x",)),
+                constants={"c": (np.broadcast_to([1, 0, np.nan], (2, 3)), constant(2, 3)[1])},
+            ),
+            "c: a float constant must be finite, got NaN, infinity or float64; export it again",
+        ),
         (
             lambda: chain(Node("a", Gelu(), ("x",)), constants={"c": (np.zeros(3, np.int8), constant(3)[1])}),
             "c: a float constant must be finite, got NaN, infinity or int8; export it again",

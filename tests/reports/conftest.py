@@ -119,7 +119,43 @@ def _costs(name: str) -> list[Record]:
             "parameters": (parameters, "param"),
         }
         rows += [Record(name, metric, value, unit, tags=tags) for metric, (value, unit) in values.items()]
-    return rows
+        rows += [Record(name, "bitops_wa", v * bits * bits * 1e6, "BOP", node=g, tags=tags) for g, v in groups.items()]
+        rows += _stored(name, parameters, bits, tags)
+        at = {f"{bits}x{bits}": (total - ends) * bits * bits, f"{end_bits}x{end_bits}": ends * end_bits**2}
+        rows += [Record(name, "bitops_by_operands", v, "BOP", node=node, tags=tags) for node, v in at.items()]
+    return rows + _actions(name)
+
+
+def _stored(name: str, parameters: int, bits: int, tags: tuple[tuple[str, str], ...]) -> list[Record]:
+    kinds = {"weights": 0.95 * bits, "biases": 0.06, "norms": 0.04, "others": 0.1, "scale": 0.06, "zero_point": 0.001}
+    return [
+        Record(name, "stored_bytes", parameters * width / 8, "byte", node=kind, tags=tags)
+        for kind, width in kinds.items()
+    ]
+
+
+def _actions(name: str) -> list[Record]:
+    label, groups, _ = MODELS[name]
+    millions = {(group, "mac", "4x4"): mmac for group, mmac in groups.items()}
+    millions |= {
+        ("qk", "add", "4x32"): 1.8,
+        ("quantize", "quantize", "32x4"): 12,
+        ("dequantize", "dequantize", "32x32"): 14,
+    }
+    millions |= {
+        (part, "add", "32x32"): 8 for part in ("layernorm", "qk_norm", "softmax", "gelu", "bias", "residual", "roll")
+    }
+    return [
+        Record(
+            name,
+            "actions",
+            n * 1e6,
+            "action",
+            node=part,
+            tags=_tags(wbits=4, abits=4, label=label, action=a, operands=o),
+        )
+        for (part, a, o), n in millions.items()
+    ]
 
 
 def _digits(workload: str, bits: int, fake_quant: float) -> list[Record]:
@@ -228,11 +264,98 @@ def _widths(model: str, weights: str, **seen: int) -> list[Record]:
     return rows
 
 
+def _claims() -> list[Record]:
+    rows = []
+    for source, model, metric, printed, ours, verdict, standing, note in (
+        (
+            "Q-ViT (arXiv 2210.06707) abstract",
+            "DeiT-S",
+            "theoretical_speedup",
+            "6.14",
+            43 / 7,
+            "within rounding",
+            "inferred",
+            "4.3/0.7",
+        ),
+        ("Q-ViT (arXiv 2210.06707) abstract", "DeiT-S", "top1", "80.9", 80.9, "measurement", "measured", "takes a run"),
+        ("HAWQ-V3 README", "ResNet18", "BOPS", "34", 34.714, "truncated", "printed", ""),
+        ("HAWQ-V3 README", "ResNet50", "size", "97.8", 97.286, "off", "fitted", "the file's size"),
+        ("qonnx tests", "CNV-W2A2 dense", "BOPs", "256507904", 256507904, "exact", "printed", ""),
+        (
+            "a survey",
+            "DeiT-B",
+            "size",
+            "43.6",
+            43.6,
+            "undecided",
+            "printed",
+            "which layer has which width is not published",
+        ),
+    ):
+        tags = {
+            "source": source,
+            "model": model,
+            "wbits": "4",
+            "abits": "4",
+            "metric": metric,
+            "printed": printed,
+            "verdict": verdict,
+            "convention": "" if verdict in ("measurement", "undecided") else "a_rule",
+            "note": note,
+        }
+        rows.append(Record(model, "claim", ours, "x", source=standing, tags=_tags(**tags)))
+    return rows
+
+
+def _searched() -> list[Record]:
+    """An audit of 6.14x that finds two readings with names, and of 500x that finds none; the nearest of both."""
+    rows = []
+    convention = {"rounding": "rounded to 1 decimal of G", "status": "inferred", "also": "linear_bits", "points": 4}
+    reading = {"of": "DeiT-S-dist", "full_precision": 4.3, "quantized": 0.7, "sides": "differ", **convention}
+    work = {"weightings": 428, "work": "20.8-70.2", "weights": "layernorm 4, softmax 4"}
+    for figure, hits in (("6.14x", 1001), ("500x", 0)):
+        about = {"wbits": 4, "abits": 4, "figure": figure, "label": "DeiT-S"}
+        counts = {"searched": 12345, "hits": hits, "families": hits % 10, "consistent": 6789, "consistent_hits": 0}
+        rows += [
+            Record("deit", f"audit_{key}", n, "", source="inferred", tags=_tags(**about)) for key, n in counts.items()
+        ]
+        rows.append(Record("deit", "audit_skipped", 72, "", "xnor_conv", source="inferred", tags=_tags(**about)))
+        near = {**about, **reading, **work, "convention": "bireal_ladder", "others": 0, "sides": "same"}
+        rows.append(Record("deit", "audit_nearest", 6.2943, "x", source="inferred", tags=_tags(**near)))
+        for place, known in ((7, "R1b"), (11, "R1a")) if hits else ():
+            tags = {**about, **reading, **work, "place": place, "known": known, "convention": "qvit_table", "others": 3}
+            rows.append(Record("deit-dist", "audit_reading", 43 / 7, "x", source="inferred", tags=_tags(**tags)))
+    return rows
+
+
+def _sensitivity(name: str) -> list[Record]:
+    about = {"wbits": 4, "abits": 4, "base": "bireal_ladder", "printed": "6.14", "label": "DeiT-S"}
+    values = [
+        ("", "bireal_ladder", 7.33, "same"),
+        *(("rule", rule, value, "same") for rule, value in (("bireal_ladder", 7.33), ("bitops_wa", 61.66))),
+        ("rule", "qvit_table", 6.0, "differ"),
+        ("model", "DeiT-S-dist", 7.3293, "same"),
+        ("attention_bits", "attention products as floats", 4.89, "same"),
+        ("attention_bits", "attention products at their own bits", 7.33, "same"),
+        ("attention_on", "attention products on the float side alone", 7.89, "differ"),
+        ("attention_on", "attention products on the quantized side alone", 6.76, "differ"),
+        ("elementwise.gelu", "8", 7.05, "same"),
+        ("elementwise.gelu", "0", 7.33, "same"),
+    ]
+    return [
+        Record(
+            name, "speedup_sensitivity", x, "x", option, source="inferred", tags=_tags(**about, setting=s, sides=sides)
+        )
+        for option, s, x, sides in values
+    ]
+
+
 @pytest.fixture(scope="session")
 def records() -> tuple[Record, ...]:
     """All that the suites of `hwsim reproduce` hand to the report."""
     rows = [row for name in MODELS for bits in (4, 3, 2) for row in _audit(name, bits)]
     rows += [row for name in MODELS for row in _costs(name)]
+    rows += _claims() + _searched() + _sensitivity("deit_small_patch16_224")
     rows += _digits("digits_w4a4", 4, 0.9806) + _digits("digits_w2a2", 2, 0.9556)
     rows += _studies("digits_w8a8") + _studies("digits_w4a4") + _distances()
     rows += _widths("deit_small_patch16_224", "random") + _widths("digits_deit", "trained", bits_seen=9)

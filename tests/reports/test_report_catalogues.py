@@ -84,7 +84,7 @@ def test_text_for_a_number_is_refused(folder, name, records):
         catalog.find(f"reports.{folder}", name)(bad)
 
 
-@pytest.mark.parametrize("name", ["claims", "costs"])
+@pytest.mark.parametrize("name", ["readings", "costs"])
 def test_bits_that_are_no_integers_are_refused(name):
     tags = (("wbits", "four"), ("abits", "4"))
     rows = [Record("m", metric, 1.0, "x", tags=tags) for metric in ("theoretical_speedup", "macs")]

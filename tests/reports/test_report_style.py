@@ -3,7 +3,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from hwsim.errors import BadFile
-from reports.style import engineering, save, styled
+from reports.prefixes import engineering
+from reports.style import save, styled
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,22 @@ def test_any_model_by_any_method():
     assert (workload.model.label, workload.bits, workload.method) == ("DeiT-S", Bits(4, 3), "qvit_released")
     assert workload.name == "deit_small_patch16_224_w4a3_qvit_released"
     assert workloads.find("digits_deit_w8a8_lsq").method == "lsq"
-    for wrong in ("deit_small_w4a3_lsq", "digits_deit_w4a4_", "digits_deit_w4a4lsq", "digits_deit_lsq"):
+    for wrong in ("DeiT_small_w4a3_lsq", "digits_deit_w4a4_", "digits_deit_w4a4lsq", "digits_deit_lsq"):
         with pytest.raises(UnknownName, match=f"workload: unknown name, got '{wrong}'"):
             workloads.find(wrong)
+
+
+def test_any_name_of_timm_is_a_model():
+    """By its look alone; timm says its images, and whether it has it at all."""
+    model = models.find("resnet18")
+    assert (model.name, model.timm, model.label, model.image) == ("resnet18", "resnet18", "resnet18", ())
+    assert "resnet18" not in models.names()
+    workload = workloads.find("resnet18_w4a4_lsq")
+    assert (workload.model, workload.method, workload.dataset) == (model, "lsq", datasets.IMAGENET)
+    assert workloads.find("resnet18_w4a4").method == "lsq"  # Q-ViT's knows attention, and that of our models alone
+    assert workloads.find("deit_tiny_patch16_224_w4a4").method == "qvit"
+    for wrong in ("", "Resnet18", "resnet-18", "resnet18_", "_resnet18", "digits", "resnet18.tv_in1k", "net/18"):
+        assert not models.is_name(wrong)
 
 
 def test_the_suite_of_the_paper():
@@ -51,8 +64,8 @@ def test_unknown_names_are_answered_with_the_known_ones():
         UnknownName, match="workload: unknown name, got 'digit_w4a4'; known, nearest first: digits_w4a4, "
     ):
         workloads.find("digit_w4a4")
-    with pytest.raises(UnknownName, match="model: unknown name, got 'deit_smal'; known, nearest first: deit_"):
-        models.find("deit_smal")
+    with pytest.raises(UnknownName, match="model: unknown name, got 'deit small'; known, nearest first: deit_"):
+        models.find("deit small")
     with pytest.raises(UnknownName, match="dataset: unknown name, got 'digit'; known, nearest first: digits, imagenet"):
         datasets.find("digit")
 

@@ -1,5 +1,6 @@
 """The suite of the Q-ViT paper: its efficiency claims audited, and integers against fake quant on real images."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import workloads
@@ -7,23 +8,37 @@ from hwsim import console
 from hwsim.cli._output import total
 from hwsim.cli._suites._suite import Found, Options, stage
 from hwsim.cost import audit
+from hwsim.cost.claims import decide_all, needed
 from hwsim.cost.memory import peak_activations
 from hwsim.cost.overview import overview
-from hwsim.cost.work import work
+from hwsim.cost.search.figure import figure
+from hwsim.cost.search.findings import search
+from hwsim.cost.search.records import records as found_records
+from hwsim.cost.search.rules import shipped as rules
+from hwsim.cost.sensitivity import sensitivity
+from hwsim.cost.work import Rows, work
 from hwsim.record import Record
 from qmodels import evidence
 from reports import prose
+from workloads import models
+from workloads.claims import shipped
 
 WIDTHS = (32, 4, 3, 2)
+READINGS = 8
+"""Kinds of readings of the abstract's speedup that the report shows."""
+
 DIGITS = ("digits_w4a4", "digits_w2a2")
 
 
 def q_vit(options: Options) -> Found:
-    """Audit the paper's claims on every model that they need, and count codes that differ on the digits."""
+    """Audit the paper's claims and those of others, and count codes that differ between integers and fake quant."""
     records: list[Record] = []
     with stage(records, "tracing and costs", "tracing models") as advance:
-        rows = _rows(audit.needed(), records, advance)
+        published = tuple(claim for claim in shipped() if not claim.own)
+        rows = _rows(tuple(dict.fromkeys((*audit.needed(), *needed(published)))), records, advance)
         records += audit.audit_qvit(rows)
+        records += _of_the_abstract(rows)
+        records += [decision.record() for decision in decide_all(published, rows)]
     for name in DIGITS:
         with stage(records, name, f"{name}: integers against fake quant") as advance:
             found = workloads.find(name)
@@ -33,11 +48,20 @@ def q_vit(options: Options) -> Found:
     said = f"{differ:,.0f} of {compared:,.0f} codes differ between integers and fake quant in float64."
     return Found(
         records,
-        ("claims", "agreement"),
+        ("readings", "agreement"),
         (*prose.findings(records), said),
         {"mismatched_float64": differ},
         differ > 0,
     )
+
+
+def _of_the_abstract(rows: Mapping[str, Rows]) -> list[Record]:
+    """Which conventions give the abstract's speedup of DeiT-S at W4A4, and how it depends on the convention."""
+    forms = {name: rows[name] for name in (audit.DEIT_S, audit.distilled(audit.DEIT_S))}
+    labels = {name: models.find(name).label for name in forms}
+    claimed, bits = audit.claimed(audit.DEIT_S, 4), (4, 4)
+    found = search(figure("speedup", claimed), forms, rules(), bits)
+    return found_records(found, labels, bits, READINGS) + sensitivity(forms, labels, bits, claimed=claimed)
 
 
 def _rows(names: tuple[str, ...], records: list[Record], advance: console.Advance) -> dict[str, Any]:

@@ -6,20 +6,23 @@ two activations: `attention_matmuls=False`. Status: printed. DeiT-S 4,598,882,30
 
 from dataclasses import dataclass
 
-from hwsim.cost.convention import Convention
-from hwsim.cost.groups import ATTENTION
-from hwsim.cost.work import Rows
+from hwsim.cost.operations import Operations
+from hwsim.errors import HwsimError
+from hwsim.op import Gemm
 
 
-@dataclass(frozen=True, slots=True)
-class Macs(Convention):
-    """One per multiply-accumulate."""
-
-    attention_matmuls: bool = True
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Macs(Operations):
+    """One per multiply-accumulate; to count each as two operations is another convention, `flops`."""
 
     unit = "MAC"
     status = "printed"
 
-    def amounts(self, rows: Rows) -> tuple[float, ...]:
-        """MACs, as integers."""
-        return tuple(row.macs if self.attention_matmuls or row.group not in ATTENTION else 0 for row in rows)
+    def __post_init__(self) -> None:
+        Operations.__post_init__(self)
+        if self.flops_per_mac != 1:
+            raise HwsimError("macs: flops_per_mac must be 1, got 2; choose flops, which counts two operations per MAC")
+
+    def product(self, gemm: Gemm) -> float:
+        """Its MACs, an integer."""
+        return gemm.macs

@@ -1,6 +1,6 @@
 """qvit_table: bireal_ladder as the table of Q-ViT (arXiv 2210.06707) seems to have it, ratios of entries as printed.
 
-entry = total in G, rounded half up to `decimals`; speedup = entry at full precision / entry of the quantized model.
+entry = total in G, rounded half up to one decimal; speedup = entry at full precision / entry of the quantized model.
 Full precision: MACs without attention products. Quantized: `bireal_ladder` with the ends at full precision, and either
   R1b (default): attention products at their own bits, elementwise work at full cost, or
   R1a: attention products at 8 bit, `attention_bits=8`, and no elementwise work, `elementwise=NONE`.
@@ -24,38 +24,28 @@ for anything from 20.8 to 120.7 M, and 0.2 at 2 bits up to 48.7 M.
 """
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
 
-from hwsim.cost.convention import Convention
 from hwsim.cost.conventions.bireal_ladder import BirealLadder
 from hwsim.cost.conventions.macs import Macs
 from hwsim.cost.elementwise import QVIT, Elementwise
+from hwsim.cost.rounding import Rounding
 from hwsim.cost.work import Rows, full_precision
 
-_GIGA = 10**9
+_ENTRIES = Rounding("round", 1, "G")
 
 
-@dataclass(frozen=True, slots=True)
-class QvitTable(Convention):
-    """`attention_bits` and `elementwise` as in bireal_ladder, for the quantized side; `decimals` of an entry in G, None
-    for entries that are not rounded."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QvitTable(BirealLadder):
+    """The ladder on the quantized side, to which all options apply; MACs without attention products on the other."""
 
-    attention_bits: int | None = None
     elementwise: Elementwise = QVIT
-    decimals: int | None = 1
+    rounding: Rounding = _ENTRIES
 
-    unit = "OP"
     status = "inferred"
 
     def amounts(self, rows: Rows) -> tuple[float, ...]:
         """MACs without attention products where all is float, else the ladder."""
         if full_precision(rows):
-            return Macs(attention_matmuls=False).amounts(rows)
-        return BirealLadder(self.attention_bits, elementwise=self.elementwise).amounts(rows)
-
-    def entry(self, total: float) -> float:
-        """`total` rounded half up to `decimals` of a G."""
-        if self.decimals is None:
-            return total
-        step = Decimal(1).scaleb(-self.decimals)
-        return float((Decimal(total) / _GIGA).quantize(step, ROUND_HALF_UP) * _GIGA)
+            floats = Macs(attention_matmuls=False, omit=self.omit).amounts(rows)
+            return tuple(self.flops_per_mac * amount for amount in floats)
+        return BirealLadder.amounts(self, rows)

@@ -7,22 +7,11 @@ points are left out, as there.
 
 from dataclasses import dataclass
 
-from hwsim.cost.convention import Convention
-from hwsim.cost.work import Rows
-from hwsim.spec import FLOAT_BITS
+from hwsim.cost.sizes import Sizes
 
 
-@dataclass(frozen=True, slots=True)
-class SizeBidet(Convention):
-    """`real_bits` is the width of what is not quantized."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeBidet(Sizes):
+    """Each weight at its own width, the rest as floats."""
 
-    real_bits: int = FLOAT_BITS
-
-    unit = "byte"
     status = "printed"
-
-    def amounts(self, rows: Rows) -> tuple[float, ...]:
-        """Bytes of each row's weights and parameters."""
-        return tuple(
-            ((row.gemm.b_bits * row.weights if row.gemm else 0) + self.real_bits * row.parameters) / 8 for row in rows
-        )

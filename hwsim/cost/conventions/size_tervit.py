@@ -6,26 +6,14 @@ at 32 bits throughout. Source: fitted to TerViT (arXiv 2201.08050), Swin-S at 2 
 
 from dataclasses import dataclass
 
-from hwsim.cost.convention import Convention
-from hwsim.cost.groups import ENDS
-from hwsim.cost.work import Rows, full_precision
-from hwsim.spec import FLOAT_BITS
+from hwsim.cost.sizes import Sizes
 
 
-@dataclass(frozen=True, slots=True)
-class SizeTervit(Convention):
-    """`rest_bits` is the width of ends, biases, norms, tokens and positions in a quantized model."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeTervit(Sizes):
+    """Ends, biases, norms, tokens and positions at 8 bits."""
 
+    ends_bits: int | None = 8
     rest_bits: int = 8
 
-    unit = "byte"
     status = "fitted"
-
-    def amounts(self, rows: Rows) -> tuple[float, ...]:
-        """Bytes of each row's weights and parameters."""
-        rest = FLOAT_BITS if full_precision(rows) else self.rest_bits
-        return tuple(
-            (row.weights * (row.gemm.b_bits if row.gemm and row.group not in ENDS else rest) + row.parameters * rest)
-            / 8
-            for row in rows
-        )

@@ -9,13 +9,13 @@ full-precision FLOPs are counted so (repository issue 8). Status: printed. Swin-
 
 from dataclasses import dataclass
 
-from hwsim.cost.convention import Convention
 from hwsim.cost.elementwise import SWIN, Elementwise
-from hwsim.cost.work import Rows
+from hwsim.cost.operations import Operations
+from hwsim.op import Gemm
 
 
-@dataclass(frozen=True, slots=True)
-class SwinFlops(Convention):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwinFlops(Operations):
     """MACs and the elementwise work that `elementwise` weighs."""
 
     elementwise: Elementwise = SWIN
@@ -23,6 +23,6 @@ class SwinFlops(Convention):
     unit = "FLOP"
     status = "printed"
 
-    def amounts(self, rows: Rows) -> tuple[float, ...]:
-        """MACs of products, weighed elements of the rest."""
-        return tuple(row.macs + rest for row, rest in zip(rows, self.elementwise.amounts(rows), strict=True))
+    def product(self, gemm: Gemm) -> float:
+        """Its MACs, an integer."""
+        return gemm.macs

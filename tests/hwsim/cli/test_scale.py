@@ -13,10 +13,12 @@ from hwsim.cli import run
 from qmodels.examiner import Examiner
 
 CUT = ["--limit", "24", "--shard-images", "4"]
+MANY = ["--limit", "40", "--shard-images", "1"]
+"""Shards enough that a kill after the first comes before the last."""
 
 
-def verify(capsys, *arguments, code=0):
-    assert run(["verify", "digits_w4a4", *CUT, *map(str, arguments)]) == code
+def verify(capsys, *arguments, cut=CUT, code=0):
+    assert run(["verify", "digits_w4a4", *cut, *map(str, arguments)]) == code
     return capsys.readouterr()
 
 
@@ -27,8 +29,9 @@ def plain(capsys):
 
 
 @pytest.mark.slow
-def test_killed_and_taken_up_again(capsys, plain, tmp_path):
-    command = [sys.executable, "-m", "hwsim", "verify", "digits_w4a4", *CUT, "--resume", str(tmp_path), "--jobs", "1"]
+def test_killed_and_taken_up_again(capsys, tmp_path):
+    plain = json.loads(verify(capsys, "--json", "-", cut=MANY).out)
+    command = [sys.executable, "-m", "hwsim", "verify", "digits_w4a4", *MANY, "--resume", str(tmp_path), "--jobs", "1"]
     killed = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         while not list(tmp_path.glob("*/*.json")):
@@ -38,9 +41,9 @@ def test_killed_and_taken_up_again(capsys, plain, tmp_path):
         os.killpg(killed.pid, signal.SIGKILL)
         killed.communicate()
     kept = len(list(tmp_path.glob("*/*.json")))
-    assert 0 < kept < 6
-    said = verify(capsys, "--resume", tmp_path, "--json", "-")
-    assert said.err == f"resume: {kept} of 6 shards were finished by an earlier run\n"
+    assert 0 < kept < 40
+    said = verify(capsys, "--resume", tmp_path, "--json", "-", cut=MANY)
+    assert said.err == f"resume: {kept} of 40 shards were finished by an earlier run\n"
     assert json.loads(said.out) == plain
     assert list(tmp_path.iterdir()) == []
 

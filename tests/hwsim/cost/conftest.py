@@ -1,10 +1,8 @@
 """Rows of work to price: of traced models, each traced once per session, and of graphs small enough to count by hand."""
 
-import csv
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,21 +31,6 @@ MODELS = {
     "Swin-T": "swin_tiny_patch4_window7_224",
     "Swin-S": "swin_small_patch4_window7_224",
 }
-FIGURES = Path(__file__).parents[2] / "data" / "cost_figures.csv"
-
-
-def figures() -> list[dict[str, str]]:
-    """The rows of tests/data/cost_figures.csv."""
-    lines = [line for line in FIGURES.read_text().splitlines() if not line.startswith("#")]
-    return list(csv.DictReader(lines))
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes `figure` runs once for each published or derived figure."""
-    if "figure" in metafunc.fixturenames:
-        rows = figures()
-        names = [f"{r['model']}-w{r['wbits']}-{r['metric']}-{r['convention'][:12]}" for r in rows]
-        metafunc.parametrize("figure", rows, ids=names)
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +53,6 @@ def deepened(rows: Rows, depth: int = DEPTH) -> tuple[Work, ...]:
     """Rows of a DeiT of one block as those of `depth` equal blocks."""
     first = [row for row in rows if row.node.startswith("blocks.0.")]
     at = rows.index(first[0])
-    held = {"layernorm": 2, "bias": 1}  # vectors of parameters behind each of these roles
-    more = (depth - 1) * sum(held.get(row.role, 0) * row.shape[-1] for row in first)
     blocks = (
         dataclasses.replace(
             row,
@@ -81,8 +62,7 @@ def deepened(rows: Rows, depth: int = DEPTH) -> tuple[Work, ...]:
         for i in range(depth)
         for row in first
     )
-    last = dataclasses.replace(rows[-1], parameters=rows[-1].parameters + more)
-    return (*rows[:at], *blocks, *rows[at + len(first) : -1], last)
+    return (*rows[:at], *blocks, *rows[at + len(first) :])
 
 
 @pytest.fixture(scope="session")

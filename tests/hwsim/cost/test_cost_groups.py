@@ -9,6 +9,7 @@ from hwsim.ops.layernorm import LayerNorm
 from hwsim.ops.linear import Linear
 from hwsim.ops.matmul import MatMul
 from hwsim.ops.reshape import Reshape
+from hwsim.ops.rmsnorm import RmsNorm
 from hwsim.spec import TensorSpec
 
 TOKENS = TensorSpec((1, 5, 6))
@@ -32,7 +33,12 @@ CONSTANT = TensorSpec((1, 5, 6), batched=False)
         ("head.fc", Linear(), "head"),
         ("fc", Linear(), "head"),
         ("blocks.0.attn.matmul", MatMul(), "other"),
-        ("stem.conv1", Conv2d(), "other"),
+        ("conv1", Conv2d(), "patch_embed"),
+        ("patch_embed.backbone.stem.conv", Conv2d(), "patch_embed"),
+        ("layer1.0.conv1", Conv2d(), "conv"),
+        ("layer2.0.downsample.0", Conv2d(), "conv"),
+        ("layer2.0.se.fc1", Conv2d(), "conv"),
+        ("classifier", Linear(), "head"),
         ("layers.1.downsample.norm", LayerNorm(), "elementwise"),
         ("blocks.0.attn.proj.bias", Add(), "elementwise"),
         ("blocks.0.mlp.act.gelu", Gelu(), "elementwise"),
@@ -58,3 +64,8 @@ def test_groups(name: str, op: Op, group: str) -> None:
 )
 def test_roles(name: str, op: Op, inputs: tuple[TensorSpec, ...], role: str) -> None:
     assert role_of(name, op, inputs) == role
+
+
+def test_norms_on_q_and_k_that_no_method_added_are_the_models_own() -> None:
+    assert role_of("blocks.0.attn.k_norm", LayerNorm(), (TOKENS,), rectified=False) == "layernorm"
+    assert role_of("blocks.0.attn.k_norm", RmsNorm(), (TOKENS,), rectified=False) == "layernorm"

@@ -2,7 +2,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hwsim.cost.memory import Peak, parameter_bytes, peak_activations
+from hwsim.cost.memory import Attention, Life, Peak, attention_memory, lives_of, peak_activations
+from hwsim.cost.storage import parameter_bytes
 from hwsim.cost.work import with_bits, work
 from hwsim.graph import Graph, Node, build
 from hwsim.ops.add import Add
@@ -17,7 +18,7 @@ X = {"x": TensorSpec((1, 10, 4))}
 
 
 def test_parameters_by_hand(block: Graph) -> None:
-    assert parameter_bytes(block) == (36 * 4 + 36 * 4 + 42 * 8 + 18 * 32) / 8
+    assert parameter_bytes(work(block)) == (36 * 4 + 36 * 4 + 42 * 8 + 18 * 32) / 8
     assert parameter_bytes(with_bits(work(block), 32, 32)) == (36 + 36 + 42 + 18) * 4
 
 
@@ -60,3 +61,25 @@ def test_deit_small(traced: Callable) -> None:
     assert peak.node == "blocks.0.attn.qk.dequantize"
     # residual stream, q k v (v is still to be read), scores as accumulator and as float, all 4 bytes an element
     assert peak.bytes == 4 * (197 * 384 + 197 * 1152 + 2 * 6 * 197 * 197)
+
+
+def test_lives_of_a_residual() -> None:
+    nodes = [Node("a", Gelu(), ("x",)), Node("r", Reshape((1, 40)), ("a",)), Node("b", Gelu(), ("r",))]
+    found = lives_of(build("g", X, {}, nodes, ["b"]))
+    assert found.lives == {"x": Life(40, 32, 0, 0), "a": Life(40, 32, 0, 2), "b": Life(40, 32, 2, 3)}
+    assert found.owner == {"x": "x", "a": "a", "r": "a", "b": "b"}
+
+
+def test_attention_by_hand(block: Graph) -> None:
+    tokens, heads, dim = 5, 2, 3
+    codes, scores = heads * tokens * dim * 4 / 8, heads * tokens * tokens * 4
+    assert attention_memory(work(block)) == (Attention("blocks.0.attn", codes, codes, scores, scores / 8),)
+    assert attention_memory(with_bits(work(block), 4, 32))[0].keys == 8 * codes
+
+
+def test_attention_of_deit_small(traced: Callable) -> None:
+    found = attention_memory(traced("DeiT-S").rows)
+    assert len(found) == 12
+    assert {a.keys for a in found} == {a.values for a in found} == {197 * 384 / 2}
+    assert {a.scores for a in found} == {6 * 197 * 197 * 4}
+    assert {a.maps for a in found} == {6 * 197 * 197 / 2}
