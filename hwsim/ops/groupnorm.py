@@ -1,7 +1,6 @@
 """GroupNorm (S5), float island: LayerNorm over the channels of each group and all places of an image (B, C, ...), then a
 weight and a bias per channel."""
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 from hwsim.kernels.elementwise import layernorm
 from hwsim.kernels.memory import empty
 from hwsim.op import Action, Array, Op, Specs, need, need_float
+from hwsim.ops._floatnorm import check_epsilon, need_affine
 from hwsim.spec import FLOAT_BITS, TensorSpec
 
 
@@ -24,20 +24,14 @@ class GroupNorm(Op):
     torch = ("aten.group_norm",)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.epsilon < math.inf:
-            raise ValueError(f"groupnorm: epsilon must be finite and not negative, got {self.epsilon}; check the layer")
+        check_epsilon("groupnorm", self.epsilon)
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The shape of x."""
         need_float(inputs, "groupnorm")
         x, weight, bias = inputs
         need(len(x.shape) >= 2, "groupnorm takes a batch and channels", x, "reshape before")
-        need(
-            weight.shape == bias.shape == x.shape[1:2],
-            f"weight and bias must be {x.shape[1:2]}",
-            f"{weight} and {bias}",
-            "check the layer",
-        )
+        need_affine(weight, bias, x.shape[1:2])
         divides = self.groups > 0 and x.shape[1] % self.groups == 0
         need(divides, f"groups must divide {x.shape[1]} channels", self.groups, "check the layer")
         return x

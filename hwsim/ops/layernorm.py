@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwsim.kernels.elementwise import layernorm
-from hwsim.op import Action, Array, Op, Specs, need, need_float
+from hwsim.op import Action, Array, Op, Specs, need_float
+from hwsim.ops._floatnorm import check_epsilon, need_affine
 from hwsim.ops._rowviews import by_last, real
 from hwsim.spec import FLOAT_BITS, TensorSpec
 
@@ -22,19 +23,13 @@ class LayerNorm(Op):
     torch = ("aten.layer_norm",)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.epsilon < math.inf:
-            raise ValueError(f"layernorm: epsilon must be finite and not negative, got {self.epsilon}; check the layer")
+        check_epsilon("layernorm", self.epsilon)
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The shape of x."""
         need_float(inputs, "layernorm")
         x, weight, bias = inputs
-        need(
-            weight.shape == bias.shape == x.shape[-1:],
-            f"weight and bias must be {x.shape[-1:]}",
-            weight,
-            "check the layer",
-        )
+        need_affine(weight, bias, x.shape[-1:])
         return x
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwsim.op import Action, Array, Op, Specs, need, need_float
+from hwsim.ops._floatnorm import check_epsilon
 from hwsim.spec import FLOAT_BITS, TensorSpec
 
 
@@ -20,8 +21,7 @@ class RmsNorm(Op):
     torch = ("aten.rms_norm",)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.epsilon < math.inf:
-            raise ValueError(f"rmsnorm: epsilon must be finite and not negative, got {self.epsilon}; check the layer")
+        check_epsilon("rmsnorm", self.epsilon)
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The shape of x."""

@@ -48,7 +48,7 @@ def test_count():
     [
         (4, TensorSpec((1, 6, 3)), 6, "groups must divide 6 channels, got 4; check the layer"),
         (0, TensorSpec((1, 6, 3)), 6, "groups must divide 6 channels, got 0; check the layer"),
-        (2, TensorSpec((1, 6, 3)), 3, "weight and bias must be (6,), got (3) float and (3) float; check the layer"),
+        (2, TensorSpec((1, 6, 3)), 3, "weight and bias must be (6,), got (3) float; check the layer"),
         (1, TensorSpec((1,)), 1, "groupnorm takes a batch and channels, got (B) float; reshape before"),
     ],
 )
