@@ -28,7 +28,7 @@ def print_table(table: "Table") -> None:
     console.say(table.title)
     console.out().print(shown)
     if table.note:
-        console.say(f"{table.note}\n")
+        console.out().print(f"{table.note}\n", markup=False)
 
 
 def total(records: Iterable[Record], metric: str, **tags: str) -> int:
