@@ -7,7 +7,8 @@ channel, so that with r = gain / sqrt(var + eps)
 
 and the norm disappears (what BatchNormAct2d does behind it stays): of a gain and a shift per channel one bias is left.
 Computed in float64, before quantizers are inserted, so that they see the weights that hardware holds, as HAWQ-V3 does
-(arXiv 2011.10680). A norm that no convolution feeds alone stays; tracing makes a Mul and an Add of it.
+(arXiv 2011.10680). A norm that no plain convolution feeds alone stays, and one whose convolution's output or weight
+something else reads; tracing makes a Mul and an Add of it.
 """
 
 from collections import Counter
@@ -24,8 +25,10 @@ from qmodels import torchvision_shim  # noqa: F401 - before timm
 
 # isort: split
 from timm.layers import BatchNormAct2d
+from timm.layers.conv2d_same import Conv2dSame
 
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
+_CONVOLUTIONS = (nn.Conv2d, Conv2dSame)  # others make their weights of others, in which a ratio may be lost
 
 
 @torch.no_grad()
@@ -67,17 +70,17 @@ def _rest(norm: nn.Module) -> nn.Module:
 def _feeders(model: nn.Module, norms: dict[str, nn.Module], image: tuple[int, ...]) -> dict[str, nn.Conv2d]:
     """For each norm that can be folded its convolution, seen in one run on the meta device."""
     made: dict[int, nn.Conv2d] = {}
+    weights: dict[nn.Module, int] = {}
     read: dict[str, list[int]] = {name: [] for name in norms}
-    calls: Counter[nn.Module] = Counter()
 
     def after_conv(conv: nn.Module, _: Any, out: Tensor) -> None:
-        calls[conv] += 1
         made[id(out)] = conv
+        weights[conv] = id(conv.weight)
 
     def before(name: str) -> Any:
         return lambda _, inputs: read[name].append(id(inputs[0]))
 
-    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    convs = [m for m in model.modules() if type(m) in _CONVOLUTIONS]
     handles = [conv.register_forward_hook(after_conv) for conv in convs]
     handles += [norm.register_forward_pre_hook(before(name)) for name, norm in norms.items()]
     try:
@@ -86,17 +89,17 @@ def _feeders(model: nn.Module, norms: dict[str, nn.Module], image: tuple[int, ..
         for handle in handles:
             handle.remove()
     fed = {name: made[ids[0]] for name, ids in read.items() if len(ids) == 1 and ids[0] in made}
-    alone = {name: conv for name, conv in fed.items() if readers[read[name][0]] == 1 and calls[conv] == 1}
-    return {name: conv for name, conv in alone.items() if list(alone.values()).count(conv) == 1}
+    return {name: conv for name, conv in fed.items() if readers[read[name][0]] == readers[weights[conv]] == 1}
 
 
 def _shapes_alone(model: nn.Module, image: tuple[int, ...]) -> Counter[int]:
-    """Run `model` in eval mode without numbers; how many functions read each tensor, by its id."""
+    """Run `model` in eval mode without numbers; how many functions read each tensor, by its id; so does who calls it."""
     state = {name: t.to("meta") for name, t in (*model.named_parameters(), *model.named_buffers())}
     was_training = model.training
     try:
         with _Readers() as readers:
-            functional_call(model.eval(), state, (torch.empty(2, *image, device="meta", dtype=_dtype(model)),))
+            images = torch.empty(2, *image, device="meta", dtype=_dtype(model))
+            readers.add(functional_call(model.eval(), state, (images,)))
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise IllegalModel(
@@ -112,7 +115,8 @@ def _dtype(model: nn.Module) -> torch.dtype:
 
 
 class _Readers(TorchFunctionMode):
-    """Counts how many functions that give tensors read each tensor, and holds all of them, so that ids stay theirs."""
+    """Counts how many functions that give or change tensors read each tensor, and holds all of them, so that ids stay
+    theirs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +125,12 @@ class _Readers(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
-            self.counts.update(id(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
-            self.held.append((args, kwargs, result))
+        if func is Tensor.__setitem__ or any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
+            self.add((args, kwargs))
+            self.held.append(result)
         return result
+
+    def add(self, values: Any) -> None:
+        """One more reader of all tensors in `values`."""
+        self.counts.update(id(leaf) for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
+        self.held.append(values)

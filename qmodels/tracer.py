@@ -67,6 +67,8 @@ class Tracer:
     reals: dict[str, str] = field(default_factory=dict)
     folded_macs: int = 0
     """Multiply-accumulates of constants with constants, which are done here once and in no image."""
+    neutral: list[str] = field(default_factory=list)
+    """Constants that operators want and the model has none of: gains of 1, shifts of 0."""
 
     def emit(self, name: str, op: Op, *inputs: str, quantized: bool = False) -> Activation:
         """A new node with a name of its own."""
@@ -111,6 +113,13 @@ class Tracer:
             self.reals[value.name] = self.emit(f"{value.name}.dequantize", Dequantize(), value.name).name
         return self.reals[value.name]
 
+    def learned(self, constant: Constant | None, name: str, size: int, neutral: float) -> str:
+        """The name of a gain or a shift of `size` elements; where the model has none, of one that changes nothing."""
+        if constant is not None:
+            return self.real(constant, name)
+        self.neutral.append(self.constant(name, np.full(size, neutral)))
+        return self.neutral[-1]
+
     def tensor_of(self, constant: Constant) -> Tensor:
         """The constant's numbers, after the rounding of its quantizer where it has one (S1)."""
         if not constant.codes or constant.tensor.is_meta:
@@ -123,7 +132,7 @@ class Tracer:
         """The name of `value` as a product's operand: codes where it is quantized."""
         if isinstance(value, Constant):
             return value.codes or self.real(value, name)
-        return value.name if value.quantized else self.real(value)
+        return value.name if value.quantized and not value.order else self.real(value)
 
     def after_product(self, product: Activation, quantized: bool) -> Activation:
         """The product's floats: an accumulator is dequantized."""

@@ -13,6 +13,7 @@ a copy of the weights.
 import copy
 import operator
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import torch
@@ -40,6 +41,8 @@ VIEWS = (
     *("aten.select", "aten.slice", "aten.unbind", "aten.expand", "aten.alias", "aten.detach"),
 )
 """Operators whose result may share memory with their operand."""
+ARITHMETIC = ("aten.add", "aten.sub", "aten.mul", "aten.div", "aten.pow", "aten.clamp_min")
+"""Operators whose plain numbers are operands, in which the number of images would go unnoticed."""
 REPEATING = ("aten.expand", "aten.cat")
 """Operators that take a constant repeated for every image as a constant."""
 
@@ -49,8 +52,9 @@ def trace(model: nn.Module, example: Tensor, name: str = "model", meta: Mapping[
 
     example: images (B, ...), of which only the shape matters. Raises IllegalModel naming the module where the model
     holds an operator without a rule, or a granularity that no integer product can execute. The graph's `meta` says how
-    many parameters the model has, whether a method put norms on q and k (`rectified`), and how many multiply-accumulates
-    of constants were done here, once (`folded_macs`).
+    many parameters the model has, whether a method put norms on q and k (`rectified`), how many multiply-accumulates
+    of constants were done here, once (`folded_macs`), and which constants are gains of 1 and shifts of 0 that norms of
+    the model do not have (`neutral`).
     """
     image = tuple(example.shape[1:])
     program = capture(model, image)
@@ -70,6 +74,7 @@ def trace(model: nn.Module, example: Tensor, name: str = "model", meta: Mapping[
         elif node.op == "output":
             outputs = [tracer.real(values[value]) for value in node.args[0]]
     facts = {"parameters": parameters(model), "folded_macs": tracer.folded_macs, "rectified": rectified(model)}
+    facts.update({"neutral": tuple(tracer.neutral)} if tracer.neutral else {})
     facts.update(meta or {})
     graph = build(name, {INPUT: TensorSpec((1, *image))}, tracer.constants, tracer.nodes, outputs, facts)
     for value, shape in shapes.items():
@@ -154,7 +159,10 @@ def _call(node: torch.fx.Node, values: Mapping[torch.fx.Node, Any], tracer: Trac
     if packet not in REPEATING:
         args, kwargs = tree_map_only(Constant, lambda c: _once(c, tracer), (args, kwargs))
     leaves = tree_leaves((args, kwargs))
-    if packet not in (*QUANTIZERS, "aten.expand") and not any(isinstance(leaf, Activation) for leaf in leaves):
+    if packet in ARITHMETIC:
+        _need_free_of_batch(path, leaves)
+    repeats = packet == "aten.expand" and _batched(results[0].shape[0])
+    if packet not in QUANTIZERS and not repeats and not any(isinstance(leaf, Activation) for leaf in leaves):
         if packet in ("aten.linear", "aten.matmul"):
             tracer.folded_macs += results[0].numel() * leaves[0].tensor.shape[-1]
         return _evaluated(node, args, kwargs, tracer)
@@ -164,7 +172,27 @@ def _call(node: torch.fx.Node, values: Mapping[torch.fx.Node, Any], tracer: Trac
             "where it is new arithmetic, a file to hwsim/ops"
         )
     shapes = tuple(_per_image(result.shape) for result in results)
-    return RULES[packet](tracer, Site(path, shapes[0], shapes), *args, **kwargs)
+    arguments = (tracer, Site(path, shapes[0], shapes), *args)
+    try:
+        signature(RULES[packet]).bind(*arguments, **kwargs)
+    except TypeError as error:
+        raise IllegalModel(
+            f"{path or 'model'}: {packet} has a rule for other arguments, got {str(error).removeprefix('got ')}; extend "
+            "it in qmodels/aten"
+        ) from None
+    return RULES[packet](*arguments, **kwargs)
+
+
+def _need_free_of_batch(path: str, operands: list[Any]) -> None:
+    """Raise IllegalModel where a number is made of the batch: a multiple of it, its inverse, or a root of either."""
+    for value in (abs(v) for v in operands if isinstance(v, int | float) and not isinstance(v, bool) and v):
+        for size in (value, 1 / value, value**2, 1 / value**2):
+            whole = round(size / BATCH) * BATCH if size < 1e12 else 0
+            if whole and abs(size - whole) < 1e-12 * size:
+                raise IllegalModel(
+                    f"{path or 'model'}: a value must not depend on how many images there are, got {value:g} of {BATCH}; "
+                    "leave the batch out of arithmetic"
+                )
 
 
 def _writes(node: torch.fx.Node) -> bool:
@@ -197,6 +225,11 @@ def _per_image(shape: torch.Size) -> tuple[int, ...]:
 def _checked(value: str, shape: torch.Size) -> tuple[int, ...]:
     """The shape for one image of an activation, whose leading axis must be the batch, and no other."""
     batch = [axis for axis, size in enumerate(shape) if _batched(size)]
+    if batch[:1] == [0] and len(batch) > 1:
+        raise IllegalModel(
+            f"{value}: {BATCH} marks the batch, so that no other axis may be a multiple of it, got {tuple(shape[1:])}; "
+            "choose another size"
+        )
     if batch != [0]:
         raise IllegalModel(
             f"{value}: the batch must stay the leading axis, got it at {batch} of {len(shape)}; reorder it"

@@ -58,7 +58,7 @@ def workload_of(name: str, wbits: int, abits: int, ends: int = 8) -> "Workload":
     return dataclasses.replace(workloads.find(f"{name}_w{wbits}a{abits}"), bits=bits)
 
 
-_BYTES = re.compile(r"(\d+(?:\.\d+)?) *(?:([kKMG]?)(i?)B)?")
+_BYTES = re.compile(r"(\d+(?:\.\d+)?) *(?:([kKMG](i)?)?B)?")
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3}
 
 
@@ -67,13 +67,17 @@ def bytes_of(text: str, option: str) -> float:
     from hwsim.errors import HwsimError
 
     match = _BYTES.fullmatch(text.strip())
-    if match is None:
+    size = float(match[1]) * math.pow(1024 if match[3] else 1000, _POWERS[(match[2] or "")[:1]]) if match else math.inf
+    if size == math.inf:
         raise HwsimError(f"{option}: must be a number of bytes, got {text!r}; write it as 512KiB, 1.5MB or 65536")
-    return float(match[1]) * math.pow(1024 if match[3] else 1000, _POWERS[match[2] or ""])
+    return size
 
 
 def conventions_of(names: Iterable[str], settings: Iterable[str]) -> "list[Convention]":
-    """The conventions called `names` (or in those TOML files) with each KEY=VALUE of `settings`; raises HwsimError."""
+    """The conventions called `names` (or in those TOML files) with each KEY=VALUE of `settings`; raises HwsimError.
+
+    Results are told apart by the conventions' names, so that each may stand there once.
+    """
     from hwsim.cost.table import resolve
     from hwsim.errors import HwsimError
 
@@ -82,9 +86,18 @@ def conventions_of(names: Iterable[str], settings: Iterable[str]) -> "list[Conve
         key, equals, value = setting.partition("=")
         if not (key and equals):
             raise HwsimError(f"--set: must read KEY=VALUE, got {setting!r}; as in --set attention_bits=8")
+        if key.strip() in changes:
+            raise HwsimError(f"--set: must give each option once, got {key.strip()} twice; leave one out")
         changes[key.strip()] = value.strip()
     if changes and not names:
         raise HwsimError(
             f"--set: needs a convention whose option it is, got {next(iter(changes))}; add --convention NAME"
         )
-    return [resolve(name, changes) for name in names]
+    chosen = [resolve(name, changes) for name in names]
+    called = [convention.name for convention in chosen]
+    for name in called:
+        if called.count(name) > 1:
+            raise HwsimError(
+                f"--convention: each must have a name of its own, got {name} twice; leave one out or name it anew"
+            )
+    return chosen

@@ -25,6 +25,9 @@ from hwsim.spec import FLOAT_BITS, MAX_BITS, QuantSpec, TensorSpec
 PARAMETERS = "parameters"
 """Name of the row that stands for stored numbers that are no operand of a product, a norm or a bias."""
 
+_MOVES = ("roll", "pad")
+"""Operators that move codes as they are."""
+
 _WITH_PARAMETERS = ("layernorm", "qk_norm", "bias")
 """Roles whose constant operands are parameters as they stand; others are made of them (Swin's table of positions)."""
 
@@ -34,8 +37,9 @@ class Work:
     """One node's work: its operator, group (see `groups`) and role, its GEMM view, its actions, and its output.
 
     `weights` are the stored elements of a product's constant operand, at `gemm.b_bits` each; `parameters` are stored
-    floats; `extras` are what quantization stores beside them. `serves` names the product whose operand a quantize makes,
-    or whose accumulator a dequantize reads. `times` is how many equal nodes the row stands for (see `condense`).
+    floats; `extras` are what quantization stores beside them. `serves` names the product whose operand a quantize makes
+    (or a roll or a padding moves), or whose accumulator a dequantize reads. `times` is how many equal nodes the row stands
+    for (see `condense`).
     """
 
     node: str
@@ -69,13 +73,14 @@ def work(graph: Graph) -> tuple[Work, ...]:
     """One row per node of `graph`, in its order, and the row of the other parameters.
 
     How many parameters there are is `graph.meta["parameters"]`, or else what the graph's constants hold; whether norms on
-    q and k are a method's, `graph.meta["rectified"]`.
+    q and k are a method's, `graph.meta["rectified"]`; constants that are no parameters, `graph.meta["neutral"]`.
     """
     rectified = bool(graph.meta.get("rectified", True))
     specs = _accumulators_widened(graph)
     serves = _served(graph)
     scaled = {serves[node.name] for node in graph.nodes if op_name(node.op) == "dequantize"}
-    stored: set[str] = set()
+    stored = set(graph.meta.get("neutral", ()))
+    own = graph.constants.keys() - stored
     rows = []
     for node in graph.nodes:
         inputs = tuple(specs[name] for name in node.inputs)
@@ -95,7 +100,7 @@ def work(graph: Graph) -> tuple[Work, ...]:
             held = []
         stored.update(held)
         rows.append(row)
-    known = graph.meta.get("parameters", sum(specs[name].elements for name in graph.constants))
+    known = graph.meta.get("parameters", sum(specs[name].elements for name in own))
     rest = int(known) - sum(row.weights + row.parameters for row in rows)
     return (*rows, Work(PARAMETERS, "constant", "elementwise", "parameters", parameters=rest))
 
@@ -177,22 +182,24 @@ def _served(graph: Graph) -> dict[str, str]:
     for node in graph.nodes:
         if group_of(node.name, node.op) != "elementwise":
             for operand in node.inputs:
-                source = _source(operand, nodes)
+                *between, source = _way(operand, nodes)
                 if source in nodes and op_name(nodes[source].op) == "quantize":
                     serves.setdefault(source, node.name)
+                    serves.update((name, node.name) for name in between if op_name(nodes[name].op) in _MOVES)
     for node in graph.nodes:
         if op_name(node.op) == "dequantize":
-            source = _source(node.inputs[0], nodes)
+            source = _way(node.inputs[0], nodes)[-1]
             product = source in nodes and group_of(source, nodes[source].op) != "elementwise"
             serves[node.name] = source if product else serves.get(source, "")
     return serves
 
 
-def _source(name: str, nodes: dict[str, Node]) -> str:
-    """The value that `name` is a view of, or a shifted or padded copy."""
-    while name in nodes and op_name(nodes[name].op) in (*VIEWS, "roll", "pad"):
-        name = nodes[name].inputs[0]
-    return name
+def _way(name: str, nodes: dict[str, Node]) -> list[str]:
+    """From the value `name` back to what it is a view of, or a shifted or padded copy: that comes last."""
+    way = [name]
+    while way[-1] in nodes and op_name(nodes[way[-1]].op) in (*VIEWS, *_MOVES):
+        way.append(nodes[way[-1]].inputs[0])
+    return way
 
 
 def _widths(row: Work, gemm: Gemm, weights: int, activations: int, ends: int) -> tuple[int, int]:
@@ -226,6 +233,8 @@ def _converted(row: Work, gemm: Gemm | None) -> Work | None:
     """A quantize or dequantize at the widths of the product it serves; None where float operands do without it."""
     assert gemm is not None
     bits = gemm.a_bits
+    if row.op in _MOVES:
+        return _changed(row, _count("move", bits, bits, row.actions.total()), bits)
     if bits == FLOAT_BITS:
         return None
     if row.op == "quantize":

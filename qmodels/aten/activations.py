@@ -17,8 +17,8 @@ from qmodels.tracer import Activation, Rule, Site, Tracer, as_value
 
 
 def _softmax(t: Tracer, site: Site, x: Activation, dim: int, dtype: Any = None) -> Activation:
-    if dim not in (-1, len(site.shape) - 1):
-        raise IllegalModel(f"{site.path}: softmax is over the last axis, got {dim}; transpose before")
+    if dim not in (-1, len(site.shape) - 1) or len(site.shape) < 2:
+        raise IllegalModel(f"{site.path}: softmax is over the last axis, behind the batch, got {dim}; transpose before")
     return t.emit(site.local("softmax"), Softmax(), t.real(x))
 
 

@@ -24,8 +24,7 @@ WHOLE = 2**63 - 1
 
 
 def _reshape(t: Tracer, site: Site, x: Activation, *_: Any) -> Activation:
-    source = x if x.quantized else Activation(t.real(x))
-    return t.emit(site.local("reshape"), Reshape(site.shape), source.name, quantized=x.quantized)
+    return t.emit(site.local("reshape"), Reshape(site.shape), t.operand(x, site.path), quantized=x.quantized)
 
 
 def _permute(t: Tracer, site: Site, x: Activation, dims: Sequence[int]) -> Activation:
@@ -63,7 +62,7 @@ def _slice(
 ) -> Activation | Constant:
     """A range of an axis; where it holds nothing (the prefix of a model without class token), a constant of no elements."""
     begin = start or 0
-    if dim == 0 and begin == 0 and end == WHOLE:
+    if dim == 0 and begin == 0 and end == WHOLE and step == 1:
         return x
     if dim == 0 or begin < 0:
         raise IllegalModel(

@@ -32,12 +32,7 @@ def _layer_norm(
         raise IllegalModel(
             f"{site.path}: layernorm is over the last axis, got {list(normalized_shape)}; reshape before"
         )
-    ones = torch.ones(normalized_shape, dtype=torch.float64)
-    gain = weight or Constant(ones, "weight")
-    shift = bias or Constant(torch.zeros_like(ones), "bias")
-    return t.emit(
-        site.path, LayerNorm(eps), t.real(x), t.real(gain, f"{site.path}.weight"), t.real(shift, f"{site.path}.bias")
-    )
+    return t.emit(site.path, LayerNorm(eps), t.real(x), *_affine(t, site, weight, bias, normalized_shape[0]))
 
 
 def _group_norm(
@@ -50,11 +45,12 @@ def _group_norm(
     eps: float = 1e-5,
     cudnn_enabled: bool = True,
 ) -> Activation:
-    ones = torch.ones(site.shape[1], dtype=torch.float64)
-    gain = weight or Constant(ones, "weight")
-    shift = bias or Constant(torch.zeros_like(ones), "bias")
-    op = GroupNorm(num_groups, eps)
-    return t.emit(site.path, op, t.real(x), t.real(gain, f"{site.path}.weight"), t.real(shift, f"{site.path}.bias"))
+    return t.emit(site.path, GroupNorm(num_groups, eps), t.real(x), *_affine(t, site, weight, bias, site.shape[1]))
+
+
+def _affine(t: Tracer, site: Site, weight: Constant | None, bias: Constant | None, size: int) -> tuple[str, str]:
+    """The names of a norm's gain and shift."""
+    return t.learned(weight, f"{site.path}.weight", size, 1.0), t.learned(bias, f"{site.path}.bias", size, 0.0)
 
 
 def _batch_norm(
@@ -92,9 +88,9 @@ def _rms_norm(
 ) -> Activation:
     if len(normalized_shape) != 1:
         raise IllegalModel(f"{site.path}: rmsnorm is over the last axis, got {list(normalized_shape)}; reshape before")
-    gain = weight or Constant(torch.ones(normalized_shape, dtype=torch.float64), "weight")
+    gain = t.learned(weight, f"{site.path}.weight", normalized_shape[0], 1.0)
     op = RmsNorm(torch.finfo(torch.float64).eps if eps is None else eps)
-    return t.emit(site.local("rmsnorm"), op, t.real(x), t.real(gain, f"{site.path}.weight"))
+    return t.emit(site.local("rmsnorm"), op, t.real(x), gain)
 
 
 def _vector_norm(

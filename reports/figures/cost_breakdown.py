@@ -1,4 +1,4 @@
-"""Stacked bars: bit operations by group, multiply-accumulates by operand width, other actions by what they are for."""
+"""Stacked bars: bit operations by group and by operand width, other actions by what they are for."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -120,6 +120,15 @@ def test_a_weight_taken_alone_goes_through_its_quantizers():
         assert torch.equal(inserted.eval()(x), exact(quantizers[0](x)))
 
 
+def test_a_layer_of_float_weights_that_is_called_whole_quantizes_its_input_once():
+    attention, seen = Attention(16, 2, scale_norm=True, norm_layer=nn.LayerNorm), []
+    quantizer = Lsq(2, signed=True, axis=None, size=1, batched=True)
+    quantizer.register_forward_hook(lambda *_: seen.append(1))
+    attention.qkv = QuantLinear(attention.qkv, quantizer, nn.Identity())
+    insert(attention, _Loud(), _Loud())(torch.randn(3, 5, 16))
+    assert seen == [1]
+
+
 @pytest.mark.parametrize(("products", "got"), [(1, "1"), (3, "more")])
 def test_two_products_are_wanted(products, got):
     class Chain(nn.Module):

@@ -4,11 +4,18 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from hwsim.errors import IllegalModel
-from qmodels import models
+from qmodels import (
+    models,
+    torchvision_shim,  # noqa: F401 - before timm
+)
 from qmodels.batch_norm import fold_batch_norms
+
+# isort: split
+from timm.layers import ScaledStdConv2d, StdConv2d
 
 IMAGE = (3, 32, 32)
 
@@ -41,15 +48,22 @@ def test_a_model_of_timm_folds_whole(name, norms):
     assert held[0] - held[1] == channels, "a gain and a shift per channel became one bias"
 
 
+KINDS = {"standardized": StdConv2d, "scaled": ScaledStdConv2d}
+
+
 class _Network(nn.Module):
-    """`how` the norm stands: alone, behind a second reader, behind a convolution that runs twice, twice, without affine."""
+    """`how` the norm stands: alone, without affine, behind a convolution that runs twice, whose output something else reads
+    or changes, whose weight another has too, or that standardizes its weight."""
 
     def __init__(self, how):
         super().__init__()
         self.how = how
-        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.conv = KINDS.get(how, nn.Conv2d)(3, 3, 3, padding=1)
+        self.other = nn.Conv2d(3, 3, 3, padding=1)
         self.norm = nn.BatchNorm2d(3, affine=how != "plain")
         self.first = nn.BatchNorm2d(3) if how == "first" else nn.Identity()
+        if how == "tied":
+            self.other.weight = self.conv.weight
 
     def forward(self, x):
         y = self.conv(self.first(x))
@@ -59,6 +73,14 @@ class _Network(nn.Module):
             return self.norm(y) + self.conv(x)
         if self.how == "norm twice":
             return self.norm(y) + self.norm(x)
+        if self.how == "tied":
+            return self.norm(y) + self.other(x)
+        if self.how == "weight read":
+            return self.norm(y) + F.conv2d(x, self.conv.weight, padding=1)
+        if self.how == "returned":
+            return self.norm(y), y
+        if self.how == "written":
+            y[:, 0] = 0
         return self.norm(y).flatten(1)
 
 
@@ -71,6 +93,12 @@ class _Network(nn.Module):
         ("read", ()),
         ("conv twice", ()),
         ("norm twice", ()),
+        ("tied", ()),
+        ("weight read", ()),
+        ("returned", ()),
+        ("written", ()),
+        ("standardized", ()),
+        ("scaled", ()),
     ],
 )
 def test_only_the_one_reader_of_a_convolution_is_folded(how, folded):

@@ -52,3 +52,16 @@ def test_blocks_that_differ_are_traced_all(monkeypatch):
     assert not any(row.node.startswith("blocks.1.mlp") for row in rows)
     assert sum(row.node.endswith("mlp.fc1") for row in rows) == 3
     assert rows == work(evidence.skeleton_of(workload))
+
+
+def test_blocks_are_alike_where_their_parameters_are():
+    def model(*sizes):
+        blocks = [nn.Identity() for _ in sizes]
+        for block, size in zip(blocks, sizes, strict=True):
+            block.gain = nn.Parameter(torch.ones(size))
+        whole = nn.Module()
+        whole.blocks = nn.Sequential(*blocks)
+        return whole
+
+    assert outline._alike(model(3, 3)) == 2
+    assert outline._alike(model(3, 4)) == 0

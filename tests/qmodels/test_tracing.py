@@ -1,6 +1,7 @@
 """A traced graph is the model: same codes, same outputs, readable names; what has no integer form is refused by name."""
 
 import copy
+import re
 
 import networkx as nx
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 
 import workloads
 from hwsim import catalog
+from hwsim.cost.work import work
 from hwsim.errors import IllegalModel
 from hwsim.graph import op_name
 from hwsim.lower import integerize
@@ -20,6 +22,7 @@ from hwsim.store import load, save
 from qmodels import builder
 from qmodels.aten import RULES
 from qmodels.quantizer import make
+from qmodels.quantizers.lsq import Lsq
 from qmodels.tracing import BATCH, INPUT, parameters, trace
 from qmodels.verification import verify
 
@@ -174,8 +177,89 @@ class _Like(nn.Module):
 
 def test_an_axis_as_long_as_the_batch_is_refused():
     assert BATCH == 509
-    with pytest.raises(IllegalModel, match=r"^0\.gelu: the batch must stay the leading axis, got it at \[0, 1\] of 3"):
+    with pytest.raises(IllegalModel) as caught:
         trace(nn.Sequential(_Like()), torch.zeros(2, 509, 4), "like")
+    assert str(caught.value) == (
+        "0.gelu: 509 marks the batch, so that no other axis may be a multiple of it, got (509, 4); choose another size"
+    )
+
+
+class _Plain(nn.Module):
+    """A function as a module, with a quantizer and constants."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.row, self.rows = nn.Parameter(torch.randn(1, 7)), nn.Parameter(torch.randn(2, 7))
+        self.quantizer = Lsq(4, signed=True, axis=None, size=1, batched=True)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+@pytest.mark.parametrize(
+    ("function", "got"),
+    [
+        (lambda _, x: x / x.shape[0], "509"),
+        (lambda _, x: x * (1 / x.shape[0]), "0.00196464"),
+        (lambda _, x: x * x.shape[0] ** -0.5, "0.0443242"),
+        (lambda _, x: x - 2 * x.shape[0], "1018"),
+        (lambda m, x: x + m.row / x.shape[0], "509"),
+    ],
+)
+def test_arithmetic_with_the_number_of_images_is_refused(function, got):
+    with pytest.raises(IllegalModel) as caught:
+        trace(_Plain(function), torch.zeros(2, 5, 7), "plain")
+    assert str(caught.value) == (
+        f"model: a value must not depend on how many images there are, got {got} of 509; leave the batch out of arithmetic"
+    )
+
+
+def test_other_numbers_are_those_of_the_model():
+    numbers = (1e-12, 1e-6, 3**-0.5, 1 / 3, 0.044715, 64**-0.5, 100.0, 1e9, 510, 1 / 508)
+    model, x = _Plain(lambda _, x: sum(x * number for number in numbers)), torch.randn(2, 5, 7).double()
+    (got,) = simulate(trace(model, x, "plain"), {INPUT: x.numpy()}).values()
+    np.testing.assert_allclose(got, model(x).numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda _, x: (x * 2)[::2], "a slice starts inside an axis behind the batch"),
+        (lambda _, x: x[:, 0, 0].softmax(0), "softmax is over the last axis, behind the batch, got 0"),
+        (lambda m, x: m.quantizer(x).permute(1, 0, 2).reshape(-1, 7) * 2, "the batch must stay the leading axis"),
+        (lambda _, x: x - x.mean(), "model: aten.mean has a rule for other arguments, got missing a required argument"),
+        (lambda _, x: torch.div(x, 2, rounding_mode="floor"), "model: aten.div has a rule for other arguments, got an"),
+    ],
+)
+def test_what_would_mix_images_or_is_not_ruled_is_refused(function, message):
+    with pytest.raises(IllegalModel, match=re.escape(message)):
+        trace(_Plain(function), torch.zeros(2, 5, 7), "plain")
+
+
+def test_a_constant_repeated_along_another_axis_is_that_constant():
+    model = _Plain(lambda m, x: x + torch.cat((m.row.expand(3, 7), m.rows))).double()
+    x = torch.randn(2, 5, 7).double()
+    (got,) = simulate(trace(model, x, "plain"), {INPUT: x.numpy()}).values()
+    assert np.array_equal(got, model(x).detach().numpy())
+
+
+@pytest.mark.parametrize(
+    ("norm", "held"),
+    [
+        (nn.LayerNorm(7), 14),
+        (nn.LayerNorm(7, bias=False), 7),
+        (nn.LayerNorm(7, elementwise_affine=False), 0),
+        (nn.RMSNorm(7, elementwise_affine=False), 0),
+        (nn.GroupNorm(5, 5, affine=False), 0),
+    ],
+)
+def test_gains_and_shifts_that_a_norm_does_not_have_are_no_parameters(norm, held, tmp_path):
+    graph = trace(nn.Sequential(norm), torch.zeros(2, 5, 7), "norm")
+    assert [row.parameters for row in work(graph)] == [held, 0]
+    path = tmp_path / "norm.safetensors"
+    save(graph, path)
+    assert [row.parameters for row in work(load(path))] == [held, 0]
 
 
 class _Twice(nn.Module):

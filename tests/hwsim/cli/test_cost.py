@@ -75,7 +75,7 @@ def test_bytes(text, size):
     assert bytes_of(text, "--buffer") == size
 
 
-@pytest.mark.parametrize("text", ["", "big", "-1", "5 MiBs", "1e6", "3TiB"])
+@pytest.mark.parametrize("text", ["", "big", "-1", "5 MiBs", "1e6", "3TiB", "7iB", "9" * 400])
 def test_no_bytes(text):
     with pytest.raises(HwsimError) as error:
         bytes_of(text, "--buffer")
@@ -90,12 +90,24 @@ def test_no_bytes(text):
         (["ends_bits"], "--set: must read KEY=VALUE, got 'ends_bits'; as in --set attention_bits=8"),
         (["=4"], "--set: must read KEY=VALUE, got '=4'; as in --set attention_bits=8"),
         (["a=4"], "--set: needs a convention whose option it is, got a; add --convention NAME"),
+        (["a=4", "a=5"], "--set: must give each option once, got a twice; leave one out"),
     ],
 )
 def test_no_settings(settings, text):
     with pytest.raises(HwsimError) as error:
         conventions_of([], settings)
     assert str(error.value) == text
+
+
+def test_conventions_of_one_name(tmp_path):
+    rule = tmp_path / "mine.toml"
+    rule.write_text('base = "bitops_wa"\nname = "macs"\n')
+    for names in (["macs", "macs"], ["bitops_wa", "macs", str(rule)]):
+        with pytest.raises(HwsimError) as error:
+            conventions_of(names, [])
+        assert str(error.value) == (
+            "--convention: each must have a name of its own, got macs twice; leave one out or name it anew"
+        )
 
 
 def test_a_convention_with_options():

@@ -10,8 +10,11 @@ from hwsim.cost.work import PARAMETERS, full_precision, with_bits, work
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node, build
 from hwsim.op import Action, Gemm, Op, Specs
+from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.linear import Linear
-from hwsim.spec import TensorSpec
+from hwsim.ops.pad import Pad
+from hwsim.ops.quantize import Quantize
+from hwsim.spec import QuantSpec, TensorSpec
 
 
 def test_products_by_hand(block: Graph) -> None:
@@ -146,3 +149,20 @@ def test_with_bits_equals_a_model_traced_at_those_bits(method: str) -> None:
 
 def test_a_repeated_block_is_the_model(traced: Callable[..., Any], from_one_block: Callable[[str], Any]) -> None:
     assert from_one_block("DeiT-T") == traced("DeiT-T").rows  # so the other DeiTs of these tests can do with one block
+
+
+def test_conversion_and_padding_serve_the_product_behind_them() -> None:
+    grid, shape = QuantSpec(4, True, (1.0,)), (3, 2, 3, 3)
+    nodes = [
+        Node("conv.input", Quantize(grid), ("x",)),
+        Node("pad", Pad((0, 0, 0, 0), (0, 0, 1, 1)), ("conv.input",)),
+        Node("conv", Conv2d(), ("pad", "weight")),
+    ]
+    weight = np.ones(shape, np.int8), TensorSpec(shape, grid, batched=False)
+    graph = build("padded", {"x": TensorSpec((1, 2, 4, 4))}, {"weight": weight}, nodes, ["conv"])
+    assert [row.serves for row in work(graph)] == ["conv", "conv", "", ""]
+    conversion, move, *_ = with_bits(work(graph), 2, 2)
+    assert conversion.actions == {Action("quantize", 32, 2): 32}
+    assert move.actions == {Action("move", 2, 2): 32}
+    move, *_ = with_bits(work(graph), 32, 32)
+    assert move.actions == {Action("move", 32, 32): 32}
