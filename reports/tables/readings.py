@@ -24,7 +24,8 @@ def readings(records: Sequence[Record]) -> Table | None:
         "Ratios of operation counts, full precision over quantized. Paper: empty where the paper prints no figure;"
         " (p) printed in the paper, (s) quoted by a secondary source. G ops: the two entries of the ratio, in units of"
         " 1e9 operations. Reading: documented = a rule printed by the authors, inferred = our best reading,"
-        " unconfirmed; FLOPs = the row answers a claim of FLOPs reduction, otherwise of speedup. A claim that"
+        " unconfirmed: all of these count attention products in the quantized entry alone. FLOPs = the row answers a"
+        " claim of FLOPs reduction, otherwise of speedup. A claim that"
         " names no model and no bits (about 21x) stands at every point where a reading comes near it.",
         place=10,
     )
