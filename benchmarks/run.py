@@ -1,6 +1,6 @@
 """Measures what BENCHMARKS.md states: `make bench`, or one part with options of its own.
 
-    python benchmarks/run.py [trace] [cost] [gemm] [models] [--models NAME ...] [--rounds N] [--batch N] [--threads N ...]
+    python benchmarks/run.py [trace] [cost] [gemm] [models] [train] [--models M ...] [--rounds N] [--batch N] [--threads N]
 
 Tables go to stdout, progress to stderr, everything as JSON to the output folder. All figures are core-seconds (user and
 system time of all threads) of warm processes (of whole ones in part cost), taken in turns; a time is the median over the
@@ -22,8 +22,9 @@ import machine
 import model_cases
 import ours
 import trace_cases
+import train_cases
 
-PARTS = ("trace", "cost", "gemm", "models")
+PARTS = ("trace", "cost", "gemm", "models", "train")
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,12 +33,12 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them by default")
     parser.add_argument("--models", nargs="+", help="models by name; each part has its own default")
     parser.add_argument("--widths", nargs="+", default=model_cases.WIDTHS, help="part models: w4a4, w8a8")
-    parser.add_argument("--rounds", type=int, default=5, help="part cost, gemm, models: 5 by default")
+    parser.add_argument("--rounds", type=int, default=5, help="part cost, gemm, models, train: 5 by default")
     parser.add_argument("--batch", type=int, default=32, help="part models: images at once, 32 by default")
     parser.add_argument("--threads", type=int, nargs="+", default=(1, 2), help="part models: 1 and 2 by default")
     parser.add_argument("--tiers", nargs="+", help="kernel tiers; all that the machine has by default")
     parser.add_argument("--qonnx-python", default="", help="part cost: a Python that has qonnx; left out by default")
-    parser.add_argument("--no-compile", action="store_true", help="part models: leave torch.compile out")
+    parser.add_argument("--no-compile", action="store_true", help="part models, train: leave torch.compile out")
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for JSON, graphs and ONNX files")
     options = parser.parse_args(arguments)
     for part in options.parts:
@@ -129,12 +130,19 @@ def models(options: argparse.Namespace) -> None:
             print(f"Left out: {case}: {reason.strip().splitlines()[-1]}")
 
 
+def train(options: argparse.Namespace) -> None:
+    """Part `train`."""
+    found = train_cases.run_steps(options.rounds, say, not options.no_compile)
+    keep(options.out, "train", found)
+    show("Training the digits, batch 64, one thread", train_cases.table(found))
+
+
 def main() -> None:
     """Run the parts that were asked for."""
     options = parsed()
     print(*(f"{key:12} {value}" for key, value in machine.facts().items()), sep="\n")
     for part in options.parts or PARTS:
-        {"trace": trace, "cost": cost, "gemm": gemm, "models": models}[part](options)
+        {"trace": trace, "cost": cost, "gemm": gemm, "models": models, "train": train}[part](options)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -23,7 +23,12 @@ PIPE_WIDTH = 140
 QUIET_SECONDS = 10.0
 """Without a terminal, one line of progress at most this often."""
 
-Advance = Callable[[int, int], None]
+
+class Advance(Protocol):
+    """Tells how much is done; `note` says how it goes, as a loss."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` are done."""
 
 
 def out() -> Console:
@@ -63,12 +68,13 @@ def stop_if_interrupted() -> None:
 
 @contextmanager
 def progress(title: str) -> Iterator[Advance]:
-    """Within, call the yielded function with (done, total): a bar on a terminal, a line now and then elsewhere."""
+    """Within, call the yielded function with (done, total) and perhaps a note: a bar on a terminal, a line now and then
+    elsewhere. Either also tells how long it may still take."""
     with _bar(title) if sys.stderr.isatty() else _lines(title) as show:
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: int, total: int, note: str = "") -> None:
             stop_if_interrupted()
-            show(done, total)
+            show(done, total, note)
 
         yield advance
     stop_if_interrupted()
@@ -77,23 +83,33 @@ def progress(title: str) -> Iterator[Advance]:
 @contextmanager
 def _bar(title: str) -> Iterator[Advance]:
     text = TextColumn("{task.description}")
-    columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    note_column = TextColumn("{task.fields[note]}")
+    columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), note_column)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(title, total=None, note="")
+        yield lambda done, total, note="": bar.update(task, completed=done, total=total, note=note)
 
 
 @contextmanager
 def _lines(title: str) -> Iterator[Advance]:
-    last = time.monotonic()
+    start = last = time.monotonic()
+    first: int | None = None
 
-    def line(done: int, total: int) -> None:
-        nonlocal last
+    def line(done: int, total: int, note: str = "") -> None:
+        nonlocal last, first
+        first = done if first is None else first
         if time.monotonic() - last >= QUIET_SECONDS:
             last = time.monotonic()
-            print(f"{title}: {done} of {total}", file=sys.stderr, flush=True)
+            said = [f"{title}: {done} of {total}", note, _left(done - first, total - done, last - start)]
+            print(", ".join(part for part in said if part), file=sys.stderr, flush=True)
 
     yield line
+
+
+def _left(done: int, rest: int, seconds: float) -> str:
+    """How long the `rest` takes where what is `done` took so many seconds; "" where that says less than a second."""
+    left = round(seconds / done * rest) if done > 0 else 0
+    return f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left" if left else ""
 
 
 def write_json(target: str, records: Iterable[Record], summary: Mapping[str, Any]) -> None:

@@ -57,6 +57,16 @@ def read_records(path: Path) -> tuple[Record, ...]:
     return tuple(_record(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip())
 
 
+def read_folder(folder: Path) -> tuple[Record, ...]:
+    """The records of all `*.jsonl` files in `folder`, by the order of their names; raises BadFile where there are none."""
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise BadFile(
+            f"{folder}: must hold files of records (*.jsonl), got none; make them with `hwsim train --suite NAME`"
+        )
+    return tuple(record for file in files for record in read_records(file))
+
+
 _KEYS = ("workload", "metric", "value", "unit")
 """What a line must say; the other fields of a record may be left out."""
 

@@ -17,11 +17,14 @@ from qmodels import (
 from timm.layers import Attention
 from timm.models.swin_transformer import WindowAttention
 
+from qmodels.layers.affine_irm import AffineIrm
+from qmodels.layers.frozen_irm import FrozenIrm
 from qmodels.layers.irm import Irm
 from qmodels.layers.quant_attention import QuantAttention
 from qmodels.layers.quant_matmul import QuantMatMul
 from qmodels.layers.quant_products import ATTENTIONS, DIFFERENCES, insert
 from qmodels.layers.quant_window_attention import QuantWindowAttention
+from qmodels.layers.rectifier import Rectifier
 from qmodels.method import Method, Slot
 
 _POSITIONS = {"cpb_mlp", "meta_mlp", "rel_pos", "shared_rel_pos"}
@@ -51,12 +54,15 @@ def quantized(name: str, module: nn.Module, a_bits: int, method: Method) -> nn.M
 
     def activation(slot: Slot, size: int) -> nn.Module:
         axis, size = (1, size) if method.per_head else (None, 1)
-        return quantizer.make(slot.quantizer, a_bits, signed=slot.signed, axis=axis, size=size)
+        start, gradient = method.start, method.scale_gradient
+        return quantizer.make(
+            slot.quantizer, a_bits, signed=slot.signed, axis=axis, size=size, start=start, scale_gradient=gradient
+        )
 
     qk = QuantMatMul(activation(method.qkv, qk_heads), activation(method.qkv, qk_heads))
     av = QuantMatMul(activation(method.softmax, heads), activation(method.qkv, heads))
-    irm = method.irm and a_bits != 32
-    q_norm, k_norm = (_irm(name, module), _irm(name, module)) if irm else (None, None)
+    irm = method.irm != "none" and a_bits != 32
+    q_norm, k_norm = (_irm(name, module, method), _irm(name, module, method)) if irm else (None, None)
     if kind is WindowAttention:
         return QuantWindowAttention(module, qk, av, q_norm, k_norm)
     if kind is Attention and module.gate is None and isinstance(module.norm, nn.Identity):
@@ -66,9 +72,18 @@ def quantized(name: str, module: nn.Module, a_bits: int, method: Method) -> nn.M
     return insert(module, qk, av)
 
 
-def _irm(name: str, attention: nn.Module) -> Irm:
-    """A rectification of q or k."""
+def _irm(name: str, attention: nn.Module, method: Method) -> Rectifier:
+    """A rectification of q or k, in the form that the method says."""
     free = isinstance(attention, WindowAttention) or isinstance(getattr(attention, "q_norm", None), nn.Identity)
     if not free:
         raise IllegalModel(f"{name}: IRM needs q and k without a norm of their own, got one; choose method lsq")
-    return Irm(getattr(attention, "head_dim", None) or attention.qkv.out_features // (3 * attention.num_heads))
+    heads = attention.num_heads
+    head_dim = getattr(attention, "head_dim", None) or attention.qkv.out_features // (3 * heads)
+    if method.irm == "layernorm":
+        return Irm(head_dim)
+    if type(attention) not in (Attention, WindowAttention):
+        raise IllegalModel(
+            f"{name}: IRM in the form {method.irm} needs timm's Attention or WindowAttention, got "
+            f"{type(attention).__name__}; choose irm=layernorm"
+        )
+    return AffineIrm(heads) if method.irm == "affine" else FrozenIrm(heads, head_dim)

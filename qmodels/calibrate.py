@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qmodels.layers.irm import Irm
+from qmodels.layers.rectifier import Rectifier
 from qmodels.quantizer import Quantizer
 
 
@@ -20,7 +20,7 @@ def _initialise(module: nn.Module, inputs: tuple[Any, ...]) -> None:
 @torch.no_grad()
 def calibrate(model: nn.Module, images: Tensor) -> nn.Module:
     """Set the scales of all uncalibrated quantizers of `model` from `images` (B, C, H, W); returns `model`."""
-    waiting = [m for m in model.modules() if isinstance(m, Quantizer | Irm) and not m.calibrated]
+    waiting = [m for m in model.modules() if isinstance(m, Quantizer | Rectifier) and not m.calibrated]
     hooks = [m.register_forward_pre_hook(_initialise) for m in waiting]
     was_training = model.training
     try:

@@ -1,10 +1,13 @@
 """Checkpoints: one safetensors file with every tensor of a model and, as text, what it is and how it was made.
 
 Metadata: `format` = "hwsim-checkpoint/1", `workload` (a name of `workloads.find`), `sha256` (over names, dtypes, shapes
-and bytes of the tensors, sorted by name), `torch`, `timm`, and whatever the maker adds (epochs, seed, lr, accuracy).
+and bytes of the tensors, sorted by name), `torch`, `timm`, `switches` (JSON) where the method is a changed one, and whatever
+the maker adds (epochs, seed, lr, accuracy).
 Written whole or not at all. `load` trusts nothing: each way a file can be wrong is one BadFile line.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,10 +17,13 @@ import workloads
 from hwsim.errors import BadFile
 from hwsim.tensors import read_tensors, write_tensors
 from qmodels import (
+    method as methods,
+)
+from qmodels import (
     models,
     torchvision_shim,  # noqa: F401 - before timm
 )
-from qmodels.layers.irm import Irm
+from qmodels.layers.rectifier import Rectifier
 from qmodels.quantizer import SCALE_FLOOR, Quantizer
 from workloads.workload import Workload
 
@@ -43,7 +49,7 @@ def load(path: Path) -> tuple[nn.Module, Workload]:
     """The model in `path`, in eval mode, and its workload; raises BadFile or UnknownName."""
     tensors, metadata = read(Path(path))
     workload = workloads.find(metadata["workload"])
-    return fill(empty(workload), tensors, path), workload
+    return fill(empty(workload, _switches(metadata, path)), tensors, path), workload
 
 
 def load_as(workload: Workload, path: Path) -> nn.Module:
@@ -51,12 +57,24 @@ def load_as(workload: Workload, path: Path) -> nn.Module:
     tensors, metadata = read(Path(path))
     if metadata["workload"] != workload.name:
         raise BadFile(f"{path}: must be a checkpoint of {workload.name}, got one of {metadata['workload']}; {REMEDY}")
-    return fill(empty(workload), tensors, path)
+    return fill(empty(workload, _switches(metadata, path)), tensors, path)
 
 
-def empty(workload: Workload) -> nn.Module:
-    """The model of `workload` with random weights and uncalibrated quantizers, in eval mode."""
-    return models.quantize(models.create(workload.model.name), workload.bits, workload.method)
+def empty(workload: Workload, switches: Mapping[str, str] | None = None) -> nn.Module:
+    """The model of `workload` with random weights and uncalibrated quantizers, in eval mode.
+
+    `switches` are changes of its method, as `qmodels.method.changed` takes them.
+    """
+    method = methods.changed(methods.find(workload.method), switches or {})
+    return models.quantize(models.create(workload.model.name), workload.bits, method)
+
+
+def _switches(metadata: Mapping[str, str], path: Path) -> dict[str, str]:
+    """What a checkpoint changes of the method that it names."""
+    try:
+        return {str(key): str(text) for key, text in json.loads(metadata.get("switches", "{}")).items()}
+    except (ValueError, AttributeError, RecursionError):
+        raise BadFile(f"{path}: switches must be a JSON object, got {metadata['switches']!r}; {REMEDY}") from None
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:
@@ -79,7 +97,7 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:
                 f"{path}: {name}.scale must be at least {SCALE_FLOOR}, got {quantizer.scale[at].item():.6g} at {at}; {REMEDY}"
             )
     for module in model.modules():
-        if isinstance(module, Quantizer | Irm):
+        if isinstance(module, Quantizer | Rectifier):
             module.calibrated = True
     return model.eval()
 

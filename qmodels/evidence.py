@@ -1,7 +1,7 @@
 """What the models have to show: a workload's graph, and the records of its agreement with the integer simulator."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from hwsim.record import Record
 from qmodels import builder, data, models
 from qmodels.data import Batches
 from qmodels.examiner import SHARD, Examiner, Finding, shards
+from qmodels.folding import FoldReport, fold_input_scales, images_of
 from qmodels.tracing import INPUT, need_quantized, trace
 from qmodels.verification import VerifyReport
 from qmodels.verify_records import flip_records, overflow_records, records_of
@@ -55,6 +56,8 @@ class Subject:
     """What else made the integer form what it is, as tags."""
     lowering: tuple[Recipe, Ranges] | None = None
     """What the integer form was made from, besides the mixed one."""
+    folds: FoldReport | None = None
+    """Of scales per input channel, where they were folded."""
 
     @property
     def other_grids(self) -> bool:
@@ -89,14 +92,15 @@ class Subject:
             said["residual_bits"] = str(chosen.residual_bits)
         ranges = measure(self.mixed, {INPUT: calibration.numpy()}, threads=threads, progress=progress)
         graph = integerize(self.mixed, chosen, ranges)
-        return Subject(self.workload, self.model, self.mixed, graph, tuple(said.items()), (chosen, ranges))
+        return replace(self, graph=graph, settings=tuple(said.items()), lowering=(chosen, ranges))
 
 
-def subject_of(workload: Workload, checkpoint: Path | None = None) -> Subject:
-    """The workload's model and its mixed graph."""
+def subject_of(workload: Workload, checkpoint: Path | None = None, fold: bool = False) -> Subject:
+    """The workload's model and its mixed graph; with `fold`, layers with one scale per input channel are mended."""
     model = builder.build(workload, checkpoint)
+    folds = fold_input_scales(model.double(), images_of(workload)) if fold else None
     graph = trace_model(model, workload)
-    return Subject(workload, model, graph, graph)
+    return Subject(workload, model, graph, graph, folds=folds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +124,7 @@ class Evidence:
         bits = subject.workload.bits
         said = {"abits": str(bits.activations), "wbits": str(bits.weights), "form": subject.form}
         said.update({"recipe": subject.recipe} if subject.recipe else {})
+        said.update({"input_scales": "folded"} if subject.folds else {})
         said.update(subject.settings)
         said.update({"split": self.split} if self.split != "test" else {})
         said.update({"what_if": str(self.arithmetic.what_if)} if self.arithmetic else {})

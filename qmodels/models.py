@@ -8,6 +8,7 @@ Weight scales are set from the weights at insertion, activation scales are 1 unt
 needs a quantizer to rectify for: where activations are float it is left out, so a model at W32A32 is the float model.
 """
 
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -17,6 +18,7 @@ from hwsim.cost.groups import ENDS, group_of
 from hwsim.errors import HwsimError, IllegalModel
 from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.linear import Linear
+from hwsim.spec import FLOAT_BITS
 from qmodels import (
     quantizer,
     torchvision_shim,  # noqa: F401 - before timm
@@ -29,10 +31,12 @@ import timm
 import timm.layers
 
 from qmodels import attentions
+from qmodels import method as methods
 from qmodels.batch_norm import fold_batch_norms
+from qmodels.layers.clipped import Clipped
 from qmodels.layers.quant_conv2d import QuantConv2d
 from qmodels.layers.quant_linear import QuantLinear
-from qmodels.method import Method
+from qmodels.method import Method, Slot
 from qmodels.weight_standardization import CONVOLUTIONS, bake
 
 LINEARS = (nn.Linear, timm.layers.Linear)
@@ -81,23 +85,26 @@ def quantize(
     initialise: bool = True,
     image: tuple[int, int, int] | None = None,
 ) -> nn.Module:
-    """Insert the quantizers of `method` at `bits` into `model`, in place, and return it.
+    """Insert the quantizers of `method` (a name is looked up by `qmodels.method.find`) at `bits` into `model`, in place.
 
     `initialise` searches the scales of the weights; without it they are 1, which is enough for shapes and costs. `image`
     is (C, H, W) of the images that a model with batch norms takes, where they are not those of timm's configuration.
     """
     if isinstance(method, str):
-        method = catalog.find("qmodels.methods", method, "method")
+        method = methods.find(method)
     fold_batch_norms(model, image or tuple(model.pretrained_cfg["input_size"]))
     layers = {
         name: module
         for name, module in model.named_modules()
         if (type(module) in LINEARS or isinstance(module, nn.Conv2d)) and not attentions.of_positions(name)
     }
-    ends = _ends(model, layers)
+    ends, behind_gelu = _ends(model, layers), _behind_gelu(model)
     for name, layer in layers.items():
         w_bits, a_bits = (bits.ends, bits.ends) if name in ends else (bits.weights, bits.activations)
-        _replace(model, name, _quant_layer(name, layer, w_bits, a_bits, method, initialise))
+        slot = method.gelu if method.gelu and name in behind_gelu else method.inputs
+        _replace(model, name, _quant_layer(name, layer, slot, w_bits, a_bits, method, initialise))
+    for name in behind_gelu.values() if method.gelu_clip and bits.activations != FLOAT_BITS else ():
+        _replace(model, name, Clipped(model.get_submodule(name), method.gelu_clip))
     for name, module in list(model.named_modules()):
         attention = attentions.quantized(name, module, bits.activations, method)
         if attention is not None:
@@ -121,25 +128,42 @@ def _ends(model: nn.Module, layers: dict[str, nn.Module]) -> set[str]:
     return ends
 
 
+def _behind_gelu(model: nn.Module) -> dict[str, str]:
+    """The layers whose input is what a GELU made, each with the path of its GELU: the second layers of timm's MLPs."""
+    found = {}
+    for name, module in model.named_modules():
+        for act, layer in (("act", "fc2"), ("mlp_act", "mlp_out2")):
+            if "GELU" in type(getattr(module, act, None)).__name__ and hasattr(module, layer):
+                found[f"{name}.{layer}".lstrip(".")] = f"{name}.{act}".lstrip(".")
+    return found
+
+
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, module.train(model.training))
 
 
-def _quant_layer(name: str, layer: nn.Module, w_bits: int, a_bits: int, method: Method, initialise: bool) -> nn.Module:
+def _quant_layer(
+    name: str, layer: nn.Module, inputs: Slot, w_bits: int, a_bits: int, method: Method, initialise: bool
+) -> nn.Module:
+    """The quantized form of `layer`, whose input goes to a quantizer of the slot `inputs`."""
     linear = isinstance(layer, nn.Linear)
     if not linear and type(layer) not in CONVOLUTIONS:
         kinds = ", ".join(kind.__name__ for kind in CONVOLUTIONS)
         raise IllegalModel(f"{name}: a convolution must be one of {kinds}, got {type(layer)}; replace it")
     same = not linear and bake(layer)
+    make = partial(quantizer.make, scale_gradient=method.scale_gradient)
     slot = method.weights
-    weights = quantizer.make(
-        slot.quantizer, w_bits, signed=slot.signed, axis=0, size=layer.weight.shape[0], batched=False
+    axis, size = (None, 1) if method.weights_per_tensor else (0, layer.weight.shape[0])
+    if method.weights_per_tensor and slot.quantizer == "lsq" and name.endswith("qkv"):
+        axis, size = 0, 3  # q, k and v are three tensors in one
+    weights = make(
+        slot.quantizer, w_bits, signed=slot.signed, axis=axis, size=size, batched=False, start=method.weight_start
     )
     if initialise and isinstance(weights, quantizer.Quantizer):
         weights.initialise(layer.weight)
     axis, size = None, 1
     if method.per_input_channel:
         axis, size = (-1, layer.in_features) if linear else (1, layer.in_channels)
-    inputs = quantizer.make(method.inputs.quantizer, a_bits, signed=method.inputs.signed, axis=axis, size=size)
-    return QuantLinear(layer, inputs, weights) if linear else QuantConv2d(layer, inputs, weights, same)
+    own = make(inputs.quantizer, a_bits, signed=inputs.signed, axis=axis, size=size, start=method.start)
+    return QuantLinear(layer, own, weights) if linear else QuantConv2d(layer, own, weights, same)

@@ -51,7 +51,7 @@ class Reference:
         clamped: dict[str, int] = {}
 
         def take(name: str, module: Quantizer, x: Tensor) -> None:
-            spec, real = self.specs[name], x.numpy()
+            spec, real = self.specs[name], module.moved(x).numpy()
             assert spec.quant is not None
             if not spec.batched:  # the model repeats for every image what the graph has once
                 x = x[: spec.shape[0]]
@@ -64,12 +64,12 @@ class Reference:
         return Seen(logits, codes, clamped)
 
     def inputs_of(self, node: str, images: Tensor) -> Array:
-        """The reals that the quantizer `node` is given on one batch."""
+        """The reals that the quantizer `node` rounds on one batch."""
         taken: list[Array] = []
 
-        def take(name: str, _module: Quantizer, x: Tensor) -> None:
+        def take(name: str, module: Quantizer, x: Tensor) -> None:
             if name == node:
-                taken.append(x.numpy().astype(np.float64))
+                taken.append(module.moved(x).numpy().astype(np.float64))
 
         with self._hooked(take):
             self._logits(images)

@@ -40,7 +40,7 @@ VERSIONS = ("torch", "timm", "numpy", "numba", "scikit-learn")
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Job:
     """What is to be examined: a workload with its checkpoint file, if that is not the shipped one, and how many images of a
-    split; in integer form where there is a `lowering`. The rest is as `hwsim verify` has it."""
+    split; in integer form where there is a `lowering`, mended where `fold`. The rest is as `hwsim verify` has it."""
 
     workload: str
     checkpoint: Path | None
@@ -49,6 +49,7 @@ class Job:
     images: int
     lowering: tuple[Recipe, Ranges] | None = None
     what_if: WhatIf | None = None
+    fold: bool = False
 
     def batches(self) -> Batches:
         """Its images."""
@@ -56,7 +57,7 @@ class Job:
 
     def examiner(self, batches: Batches, threads: int | None) -> Examiner:
         """Its examiner."""
-        subject = subject_of(workloads.find(self.workload), self.checkpoint)
+        subject = subject_of(workloads.find(self.workload), self.checkpoint, self.fold)
         if self.lowering:
             graph = integerize(subject.mixed, *self.lowering)
             subject = Subject(subject.workload, subject.model, subject.mixed, graph)
@@ -79,6 +80,7 @@ class Job:
             "recipe": recipe.model_dump() if recipe else None,
             "ranges": {name: asdict(found) for name, found in ranges.items()},
             "what_if": asdict(self.what_if) if self.what_if else None,
+            "fold": self.fold,
             "code": _code(),
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -94,7 +96,9 @@ def job_of(
 ) -> Job:
     """The job of the subject, made from the file `checkpoint`, on `batches`, read from the folder `root`."""
     checkpoint, root = (path and path.absolute() for path in (checkpoint, root))
-    return Job(subject.workload.name, checkpoint, root, split, batches.images, subject.lowering, what_if)
+    return Job(
+        subject.workload.name, checkpoint, root, split, batches.images, subject.lowering, what_if, bool(subject.folds)
+    )
 
 
 def gather(

@@ -26,7 +26,7 @@ from hwsim.errors import HwsimError, IllegalModel
 from hwsim.graph import Graph, build
 from hwsim.spec import FLOAT_BITS, TensorSpec
 from qmodels.aten import RULES
-from qmodels.layers.irm import Irm
+from qmodels.layers.rectifier import Rectifier
 from qmodels.quantizer import Quantizer
 from qmodels.tracer import Activation, Constant, Site, Tracer, array_of
 from workloads.bits import Bits
@@ -102,7 +102,7 @@ def need_quantized(graph: Graph, bits: Bits) -> None:
 
 def rectified(model: nn.Module) -> bool:
     """Whether a method put norms of its own on q and k; norms there are else the model's."""
-    return any(isinstance(module, Irm) for module in model.modules())
+    return any(isinstance(module, Rectifier) for module in model.modules())
 
 
 def parameters(model: nn.Module) -> int:

@@ -12,7 +12,7 @@ import rich.table
 from rich import box
 from rich.text import Text
 
-_NUMBER = re.compile(r"[+-]?\d[\d., ]*(e[+-]?\d+)?( of \d[\d, ]*)?( ?(%|x|[kMGT]?[A-Za-z]{0,4}))?( / [\d.]+)?")
+_NUMBER = re.compile(r"[+-]?\d[\d., ]*(e[+-]?\d+)?( of \d[\d, ]*)?( ?(%|x|[kMGT]?[A-Za-z]{0,4}))?( [/±] [\d.]+)?")
 _MARKDOWN = re.compile(r"([\\`*|<>\[\]])")
 
 

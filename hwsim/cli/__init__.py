@@ -1,8 +1,8 @@
 """The command line: a folder of verbs, one file each, and the composition root: only here may hwsim import qmodels, reports.
 
-A verb's file defines a function of its name (its docstring is the help text) and EXAMPLE. Exit codes: 0 done, 1 a check
-failed, 2 bad input or an interrupt (one line `error: ...` on stderr; a traceback only with --debug). Heavy imports stand
-inside the verbs, so that `hwsim --help` loads neither torch, numba nor matplotlib.
+A verb's file defines a function of its name (its docstring is the help text) and EXAMPLE; on the command line its name
+has dashes. Exit codes: 0 done, 1 a check failed, 2 bad input or an interrupt (one line `error: ...` on stderr; a traceback
+only with --debug). Heavy imports stand inside the verbs, so that `hwsim --help` loads neither torch, numba nor matplotlib.
 """
 
 import importlib
@@ -47,7 +47,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         usage = getattr(error, "format_message", None)  # a wrong option or argument
         if debug or usage is None:
             raise
-        verb = [argument for argument in arguments[:1] if argument in catalog.names(VERBS)]
+        verb = [argument for argument in arguments[:1] if argument.replace("-", "_") in catalog.names(VERBS)]
         return _fail(f"{usage()} (see {' '.join(['hwsim', *verb, '--help'])})")
     return _fail("interrupted; nothing was left half written") if code == 130 else code
 
@@ -61,7 +61,7 @@ def application() -> typer.Typer:
     )
     for name in catalog.names(VERBS):
         example = importlib.import_module(f"{VERBS}.{name}").EXAMPLE
-        app.command(name, epilog=f"Example: {example}")(catalog.find(VERBS, name))
+        app.command(name.replace("_", "-"), epilog=f"Example: {example}")(catalog.find(VERBS, name))
     return app
 
 

@@ -73,6 +73,21 @@ def bytes_of(text: str, option: str) -> float:
     return size
 
 
+def changes_of(settings: Iterable[str], example: str = "epochs=20") -> dict[str, str]:
+    """Key and text of each KEY=VALUE of `settings`; raises HwsimError."""
+    from hwsim.errors import HwsimError
+
+    changes: dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not (key and equals):
+            raise HwsimError(f"--set: must read KEY=VALUE, got {setting!r}; as in --set {example}")
+        if key.strip() in changes:
+            raise HwsimError(f"--set: must give each option once, got {key.strip()} twice; leave one out")
+        changes[key.strip()] = value.strip()
+    return changes
+
+
 def conventions_of(names: Iterable[str], settings: Iterable[str]) -> "list[Convention]":
     """The conventions called `names` (or in those TOML files) with each KEY=VALUE of `settings`; raises HwsimError.
 
@@ -81,14 +96,7 @@ def conventions_of(names: Iterable[str], settings: Iterable[str]) -> "list[Conve
     from hwsim.cost.table import resolve
     from hwsim.errors import HwsimError
 
-    names, changes = tuple(names), {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not (key and equals):
-            raise HwsimError(f"--set: must read KEY=VALUE, got {setting!r}; as in --set attention_bits=8")
-        if key.strip() in changes:
-            raise HwsimError(f"--set: must give each option once, got {key.strip()} twice; leave one out")
-        changes[key.strip()] = value.strip()
+    names, changes = tuple(names), changes_of(settings, "attention_bits=8")
     if changes and not names:
         raise HwsimError(
             f"--set: needs a convention whose option it is, got {next(iter(changes))}; add --convention NAME"

@@ -22,11 +22,12 @@ def list_(
     import workloads
     from hwsim import catalog
     from hwsim.cli import _suites
+    from qmodels import method
     from workloads import models
 
     known: dict[str, Callable[[], tuple[str, ...]]] = {
         "models": models.names,
-        "methods": lambda: catalog.names("qmodels.methods"),
+        "methods": method.names,
         "conventions": lambda: catalog.names("hwsim.cost.conventions"),
         "workloads": workloads.names,
         "operators": lambda: catalog.names("hwsim.ops"),

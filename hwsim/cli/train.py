@@ -1,44 +1,142 @@
-"""`hwsim train`: from nothing to a checkpoint."""
+"""`hwsim train`: from nothing, or from a float model, to a checkpoint."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hwsim import console
-from hwsim.cli._options import Json
+from hwsim.cli import _training_suite
+from hwsim.cli._options import Json, changes_of
 from hwsim.record import Record
 
-EXAMPLE = "hwsim train --workload digits_w4a4 --out my_w4a4.safetensors"
+if TYPE_CHECKING:
+    from qmodels.training import Metrics, Progress
+
+EXAMPLE = "hwsim train --workload digits_w4a4 --method lsq --set epochs=20 --out my_w4a4.safetensors"
 
 
 def train(
-    workload: Annotated[str, typer.Option("--workload", help="A workload with a recipe, see `hwsim list workloads`.")],
-    out: Annotated[Path, typer.Option("--out", help="The checkpoint to write.")],
+    workload: Annotated[
+        str | None, typer.Option("--workload", help="Any workload, see `hwsim list workloads`.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The checkpoint to write; of a suite, the folder of its results.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="Train a named suite of runs instead, or what is left of it.")
+    ] = None,
+    method: Annotated[str | None, typer.Option("--method", help="A method, if not the workload's own.")] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="Of the method: paper, released or deployable.")
+    ] = "deployable",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A field of the recipe or a switch of the method; repeatable."),
+    ] = None,
+    input_scale: Annotated[
+        str | None,
+        typer.Option("--input-scale", help="per_tensor, or per_channel, which no integer product executes."),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option("--teacher", help="The float checkpoint to start and learn from, if not the shipped one."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="The folder of train/CLASS/IMAGE and so on.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the state beside --out, if there is one.")
+    ] = False,
+    every: Annotated[
+        int | None, typer.Option("--every", min=0, help="Steps between states; 0 for none, by default one per epoch.")
+    ] = None,
+    log: Annotated[  # torchrun takes --log for its own --log-dir
+        Path | None, typer.Option("--metrics", "--log", help="Append each epoch's metrics to this file, as records.")
+    ] = None,
+    tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="A folder for TensorBoard's files.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs, if not the recipe's.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed, if not the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed, if not the recipe's.")] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="The weights depend on it; one is quick here.")] = 1,
     json: Json = None,
 ) -> None:
-    """Train a workload from nothing (float), or quantization-aware from its float teacher; write a checkpoint."""
-    import workloads
-    from hwsim.files import check_writable
+    """Train a workload from nothing (float), or quantization-aware from its float teacher; write a checkpoint.
 
-    found = workloads.find(workload)
-    check_writable(out)
+    With several processes: torchrun --nproc-per-node N -m hwsim train ...
+    """
+    if suite is not None:
+        own: dict[str, object] = {"--workload": workload, "--method": method, "--set": settings, "--teacher": teacher}
+        own |= {"--input-scale": input_scale, "--data": data, "--resume": resume or None, "--every": every}
+        own |= {"--metrics": log, "--tensorboard": tensorboard, "--epochs": epochs, "--seed": seed}
+        own |= {"--preset": None if preset == "deployable" else preset}
+        _training_suite.check_alone(own)
+        _training_suite.run(suite, out, threads, json)
+        return
+    if workload is None or out is None:
+        raise _training_suite.missing("--out" if workload else "--workload")
+    import workloads
+    from hwsim.errors import HwsimError
+    from hwsim.files import check_folder, check_writable
+
+    found, changes = workloads.find(workload), changes_of(settings or ())
+    for option, key, value in (("--epochs", "epochs", epochs), ("--seed", "seed", seed)):
+        if value is not None and key in changes:
+            raise HwsimError(f"{option}: must be given once, got --set {key} too; leave one out")
+    if input_scale is not None:
+        changes |= _input_scale(input_scale, changes)
+    for path in (out, log):
+        if path is not None:
+            check_writable(path)
+    if tensorboard is not None:
+        check_folder(tensorboard)
     import torch
 
     from qmodels import training
 
     torch.set_num_threads(threads)
     with console.progress(f"training {workload}") as advance:
+
+        def tell(p: "Progress") -> None:
+            advance(p.step, p.steps, f"epoch {p.epoch}, loss {p.loss:.3f}, accuracy {100 * p.accuracy:.1f} %")
+
         metrics = training.train(
-            found, epochs=epochs, seed=seed, out=out, progress=lambda p: advance(p.epoch, p.epochs)
+            found,
+            out=out,
+            method=method,
+            preset=preset,
+            changes=changes,
+            epochs=epochs,
+            seed=seed,
+            teacher=teacher,
+            root=data,
+            resume=resume,
+            every=every,
+            log=log,
+            tensorboard=tensorboard,
+            progress=tell,
         )
-    accuracies = {"validation_accuracy": metrics.validation_accuracy, "test_accuracy": metrics.test_accuracy}
-    records = [Record(workload, key, value, "fraction", source="measured") for key, value in accuracies.items()]
+    if metrics.written:
+        _tell(metrics, out, json)
+
+
+def _input_scale(text: str, changes: dict[str, str]) -> dict[str, str]:
+    """The switch that `--input-scale` sets."""
+    from hwsim import catalog
+    from hwsim.errors import HwsimError
+
+    switches = {"per_tensor": "false", "per_channel": "true"}
+    if text not in switches:
+        raise catalog.unknown("--input-scale", text, switches)
+    if "per_input_channel" in changes:
+        raise HwsimError("--input-scale: must be given once, got --set per_input_channel too; leave one out")
+    return {"per_input_channel": switches[text]}
+
+
+def _tell(metrics: "Metrics", out: Path, json: str | None) -> None:
+    """What training came to, as a line and as JSON."""
+    accuracies = {f"{split}_accuracy": value for split, value in metrics.accuracies.items()}
+    records = [Record(metrics.workload, k, value, "fraction", source="measured") for k, value in accuracies.items()]
     if json != "-":
-        shown = ", ".join(f"{key.replace('_', ' ')} {100 * value:.2f} %" for key, value in accuracies.items())
-        console.say(f"{workload}: {metrics.epochs} epochs in {metrics.seconds:.0f} s, {shown}; wrote {out}")
+        shown = "".join(f", {key.replace('_', ' ')} {100 * value:.2f} %" for key, value in accuracies.items())
+        console.say(f"{metrics.workload}: {metrics.epochs} epochs in {metrics.seconds:.0f} s{shown}; wrote {out}")
     if json:
-        console.write_json(json, records, {"workload": workload, "epochs": metrics.epochs, "seconds": metrics.seconds})
+        summary = {"workload": metrics.workload, "epochs": metrics.epochs, "seconds": metrics.seconds}
+        console.write_json(json, records, summary)

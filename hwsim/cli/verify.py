@@ -37,6 +37,10 @@ def verify(
         int | None,
         typer.Option("--calibration-images", min=1, help="Training images for the integer form's scales; 64."),
     ] = None,
+    fold: Annotated[
+        bool,
+        typer.Option("--fold-input-scales", help="Mend layers with one scale per input channel, and say what it cost."),
+    ] = False,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder ROOT/SPLIT/CLASS/IMAGE; digits need none.")
     ] = None,
@@ -140,7 +144,9 @@ def verify(
     workers = workers_of(jobs, backend, scheduler, threads)
     workload, file = _workload(checkpoint)
     batches = datasets.batches(workload, split, data, limit)
-    subject = subject_of(workload, file)
+    subject = subject_of(workload, file, fold)
+    if subject.folds and json != "-":
+        console.say(str(subject.folds))
     if integer:
         calibration, _ = datasets.load(workload, "train", data, calibration_images or CALIBRATION_IMAGES)
         with console.progress("calibrate") as advance:

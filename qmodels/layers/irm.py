@@ -1,25 +1,21 @@
-"""IRM, the information rectification module of Q-ViT (arXiv 2210.06707, eq. 7): standardise q and k, then quantize.
+"""IRM as a LayerNorm, the form of Q-ViT's released code (commit ab9580c): mean and var over D, per token and head.
 
-y = gamma * (x - mean(x)) / sqrt(var(x) + eps) + beta over the head dimension D, for x (B, H, N, D): per token and head,
-gamma and beta (D,) learned, eps 1e-5. This is a LayerNorm, the form of the released code. The paper prints
-(x - mean + beta) / (gamma sqrt(var + eps)) with one statistic per tensor; its entropy formula, however, *multiplies* by
-gamma, as here.
-
-Departs from both in its start: `initialise` fits gamma and beta, per channel and by least squares, so that y is as
-close to x as it can be; the float model's attention survives the insertion.
+y = gamma * (x - mean(x)) / sqrt(var(x) + eps) + beta for x (B, H, N, D), gamma and beta (D,) learned, eps 1e-5. Its start
+is fitted per channel by least squares (`rectifier`); the released code starts with 1 and 0.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qmodels.layers.rectifier import Rectifier
 
-class Irm(nn.LayerNorm):
+
+class Irm(nn.LayerNorm, Rectifier):
     """Information rectification over the last dimension, of size `head_dim`."""
 
     def __init__(self, head_dim: int) -> None:
         super().__init__(head_dim, eps=1e-5)
-        self.calibrated = False
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:

@@ -2,7 +2,8 @@
 
 Padding is put around the quantized image and holds real zeros, for which every grid with an integer zero point has a code.
 With `same`, it is what makes the output ceil(H / stride) high, more of it behind than before (TensorFlow's rule).
-Parameters keep the names of nn.Conv2d. `input_affine` is empty until `qmodels.folding` puts a ChannelAffine there.
+Parameters keep the names of nn.Conv2d. `input_affine` is empty until `qmodels.folding` puts a ChannelAffine there. A real
+offset of the input's grid goes through the weights into the bias, as in QuantLinear, where nothing is padded.
 """
 
 import torch.nn.functional as F
@@ -13,6 +14,8 @@ from qmodels import torchvision_shim  # noqa: F401 - before timm
 
 # isort: split
 from timm.layers.padding import pad_same
+
+from qmodels.quantizer import with_offset
 
 
 class QuantConv2d(nn.Conv2d):
@@ -31,6 +34,12 @@ class QuantConv2d(nn.Conv2d):
         self.weight, self.bias = conv.weight, conv.bias
         self.input_affine = nn.Identity()
         self.input_quantizer, self.weight_quantizer = input_quantizer, weight_quantizer
+        offset = getattr(input_quantizer, "offset", None)
+        if offset is not None and (self.pads or len(offset) > 1):
+            raise IllegalModel(
+                f"conv2d: an input with a real offset must be per tensor and not padded, got padding {self.padding} and "
+                f"{len(offset)} offsets; use lsq_plus, whose zero point is a code"
+            )
 
     @property
     def pads(self) -> bool:
@@ -45,5 +54,5 @@ class QuantConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, N, H', W')."""
-        weight = self.weight_quantizer(self.weight)
-        return self.product(self.input_quantizer(self.input_affine(x)), weight, self.bias)
+        x, weight = self.input_affine(x), self.weight_quantizer(self.weight)
+        return self.product(self.input_quantizer(x), weight, with_offset(self.bias, self.input_quantizer, x, weight))

@@ -1,11 +1,14 @@
 """QuantLinear: y = x_q W_q^T + b, with x (..., K), W (N, K) and b (N,) float.
 
 Parameters keep the names of nn.Linear, so that a float state_dict loads by name; the quantizers are child modules.
-`input_affine` is empty until `qmodels.folding` puts a ChannelAffine there.
+`input_affine` is empty until `qmodels.folding` puts a ChannelAffine there. A real offset of the input's grid goes through
+the weights into the bias: W_q (x_q + offset) + b = W_q x_q + (b + sum_k W_q offset), which no integer product notices.
 """
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from qmodels.quantizer import with_offset
 
 
 class QuantLinear(nn.Linear):
@@ -24,4 +27,5 @@ class QuantLinear(nn.Linear):
 
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """The same with another bias."""
-        return F.linear(self.input_quantizer(self.input_affine(x)), self.weight_quantizer(self.weight), bias)
+        x, weight = self.input_affine(x), self.weight_quantizer(self.weight)
+        return F.linear(self.input_quantizer(x), weight, with_offset(bias, self.input_quantizer, x, weight))

@@ -23,13 +23,12 @@ class Binary(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` on the grid, same shape."""
-        return binarize(x, self.positive_scale(), self.axis)
+        return binarize(x, self.spread(self.half_graded(self.positive_scale(), x), x), self.axis)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
         """Set the scale to mean |x|."""
-        rows = x.reshape(1, -1) if self.axis is None else x.movedim(self.axis, 0).flatten(1)
-        scale = rows.abs().mean(1)
+        scale = self.sharing(x).abs().mean(1)
         self.scale.copy_(torch.where(scale > 0, scale, torch.ones_like(scale)))
         self.calibrated = True
 

@@ -1,7 +1,8 @@
 """LSQ: symmetric codes with a learned scale (Esser et al., Learned Step Size Quantization, arXiv 1902.08153, eq. 1-3).
 
 Signed codes are [-2^(b-1), 2^(b-1) - 1], unsigned [0, 2^b - 1]; S1 and S2 with zero_point = 0, a fixed buffer. Departs
-from the paper in its start: the scale is searched for the least squared error (`qmodels.clipping`).
+from the paper in its start, unless `start` is `mean`: the scale is searched for the least squared error
+(`qmodels.clipping`).
 """
 
 import torch
@@ -26,18 +27,17 @@ class Lsq(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` on the grid, same shape."""
-        return fake_quantize(
-            x, self.positive_scale(), self.zero_point, self.qmin, self.qmax, self.axis, self.grad_factor(x)
-        )
+        scale, zero_point = self.spread(self.half_graded(self.positive_scale(), x), x), self.spread(self.zero_point, x)
+        return fake_quantize(x, scale, zero_point, self.qmin, self.qmax, self.axis, self.grad_factor(x))
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
-        """Set the scale to the one of least squared error on `x`."""
-        self.scale.copy_(clipping.symmetric(x, self.qmin, self.qmax, self.axis))
+        """Set the scale to what `start` finds on `x`: by default the one of least squared error."""
+        self.scale.copy_(clipping.symmetric(self.sharing(x), self.qmin, self.qmax, 0, self.start))
         self.calibrated = True
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
         """S2: clamp(round(x / scale), qmin, qmax) as int32."""
-        s = along(self.positive_scale(), x, self.axis)
+        s = along(self.spread(self.positive_scale(), x), x, self.axis)
         return torch.div(x, s).round_().clamp_(self.qmin, self.qmax).to(torch.int32)

@@ -26,14 +26,14 @@ class LsqPlus(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` on the grid, same shape."""
-        return fake_quantize(
-            x, self.positive_scale(), self.zero_point, self.qmin, self.qmax, self.axis, self.grad_factor(x)
-        )
+        scale, zero_point = (self.half_graded(p, x) for p in (self.positive_scale(), self.zero_point))
+        return fake_quantize(x, scale, zero_point, self.qmin, self.qmax, self.axis, self.grad_factor(x))
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
-        """Set scale and zero point to those of least squared error on `x`."""
-        scale, zero_point = clipping.asymmetric(x, self.qmin, self.qmax, self.axis)
+        """Set scale and zero point to those of least squared error on `x`, or with `start` `mean` as Q-ViT's code does."""
+        find = clipping.mean_asymmetric if self.start == "mean" else clipping.asymmetric
+        scale, zero_point = find(x, self.qmin, self.qmax, self.axis)
         self.scale.copy_(scale)
         self.zero_point.copy_(zero_point)
         self.calibrated = True

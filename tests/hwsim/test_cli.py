@@ -23,6 +23,7 @@ VERBS = (
     "verify",
     "trace",
     "integerize",
+    "import-checkpoint",
     "simulate",
     "report",
     "doctor",

@@ -43,6 +43,21 @@ def test_progress_says_a_line_now_and_then(capsys, monkeypatch):
     assert capsys.readouterr() == ("", "tracing: 1 of 2\ntracing: 2 of 2\n")
 
 
+def test_progress_says_how_it_goes_and_how_long_it_takes(capsys, monkeypatch):
+    monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
+    clock = iter((0.0, *(10.0,) * 2, *(70.0,) * 2, *(3700.0,) * 2))
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with console.progress("training") as advance:
+        advance(1, 10, "loss 2.000")
+        advance(3, 10, "loss 1.500")
+        advance(5, 10)
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 1 of 10, loss 2.000",
+        "training: 3 of 10, loss 1.500, 0:04:05 left",
+        "training: 5 of 10, 1:17:05 left",
+    ]
+
+
 def test_progress_on_a_terminal_leaves_stdout_alone(capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     with console.progress("tracing") as advance:

@@ -1,6 +1,7 @@
 """Plausible records of a whole main job: exact where FACTS.md has the figure (DeiT-S claims, MACs), else made up."""
 
 import pytest
+from training_records import trainings
 
 from hwsim.record import Record
 
@@ -359,6 +360,7 @@ def records() -> tuple[Record, ...]:
     rows += _digits("digits_w4a4", 4, 0.9806) + _digits("digits_w2a2", 2, 0.9556)
     rows += _studies("digits_w8a8") + _studies("digits_w4a4") + _distances()
     rows += _widths("deit_small_patch16_224", "random") + _widths("digits_deit", "trained", bits_seen=9)
+    rows += trainings()
     rows += [Record("reproduce", "seconds", s, "s", node=n) for n, s in {"trace": 12.5, "simulate": 40.25}.items()]
     rows.append(Record("reproduce", "version", "2.13.0", "", node="torch"))
     return tuple(rows)

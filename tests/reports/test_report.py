@@ -128,8 +128,8 @@ def test_what_has_no_records_is_named(few, tmp_path):
     for name in ("report.md", "report.html"):
         text = (tmp_path / name).read_text()
         left_out = (
-            "There are no records for: table accumulator_widths, table accumulators, table agreement, table audit,"
-            " table claims"
+            "There are no records for: table ablation, table ablation_mechanisms, table accumulator_widths,"
+            " table accumulators, table agreement, table audit"
         )
         assert left_out in text
         assert "How to read" not in text

@@ -1,27 +1,43 @@
-"""What a quantized student learns from its float teacher.
+"""DGD, distribution guided distillation (Q-ViT, arXiv 2210.06707, eq. 10-11).
 
-Logits: KL(teacher || student), mean over images (soft distillation, arXiv 1503.02531, temperature 1).
-
-DGD, distribution guided distillation (Q-ViT, arXiv 2210.06707, eq. 10-11): per layer and head G = q q^T, divided by its
-Frobenius norm, and likewise for k, from the student's rectified q and k and the teacher's q and k; the loss is the sum
-over layers and heads of the Frobenius norms of the differences, mean over images. q and k (B, H, N, D) are what leaves
-`q_norm` and `k_norm`, gathered with hooks.
+Per layer and head G = q q^T, divided by its Frobenius norm, and likewise for k, from the student's rectified q and k and
+the teacher's q and k; the loss is the sum over layers and heads of the Frobenius norms of the differences, mean over
+images. q and k (B, H, N, D) are what leaves `q_norm` and `k_norm`, gathered with hooks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwsim.errors import HwsimError
 from qmodels.layers.quant_attention import QuantAttention
 from qmodels.layers.quant_window_attention import QuantWindowAttention
+from qmodels.objectives.objective import Objective, Step
 
 
-def soft_labels(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL divergence of logits (B, classes), a scalar."""
-    return F.kl_div(student.log_softmax(1), teacher.log_softmax(1), log_target=True, reduction="batchmean")
+class Dgd(Objective):
+    """The student's q and k learn which tokens are alike from the teacher's."""
+
+    name = "dgd"
+    needs_teacher = True
+    needs_heads = True
+
+    def value(self, step: Step) -> Tensor:
+        """The term, a scalar; raises HwsimError where q and k of student and teacher do not match."""
+        student, teacher = ([tuple(x.shape) for x in heads] for heads in (step.student_heads, step.teacher_heads))
+        if not student or [x[:3] for x in student] != [x[:3] for x in teacher]:
+            raise HwsimError(
+                f"dgd: student and teacher must have equal images, heads and tokens, got {_told(student)} and "
+                f"{_told(teacher)}; choose another teacher, or dgd=0"
+            )
+        pairs = zip(step.student_heads, step.teacher_heads, strict=True)
+        return torch.stack([distance(s, t).sum(1).mean() for s, t in pairs]).sum()
+
+
+def _told(shapes: Sequence[tuple[int, ...]]) -> str:
+    return f"{len(shapes)} of {' '.join(map(str, sorted(set(shapes))))}" if shapes else "none"
 
 
 @contextmanager
@@ -55,8 +71,3 @@ def distance(student: Tensor, teacher: Tensor) -> Tensor:
     inner = (student.transpose(-2, -1) @ teacher).square().sum((2, 3))
     own = [(x.transpose(-2, -1) @ x).flatten(2).norm(dim=2).clamp(min=1e-12) for x in (student, teacher)]
     return (2 - 2 * inner / (own[0] * own[1])).clamp(min=1e-6).sqrt()
-
-
-def dgd(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-    """The DGD loss of gathered q and k, a scalar."""
-    return torch.stack([distance(s, t).sum(1).mean() for s, t in zip(student, teacher, strict=True)]).sum()

@@ -1,0 +1,71 @@
+"""Metrics of each epoch: records, a line of JSON each, appended to a file; and TensorBoard's files, where they are asked for.
+
+A record's tags: method, bits, seed, epoch, step. When a training goes on after a kill, the lines of what is done again are
+taken away first.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hwsim.errors import HwsimError
+from hwsim.files import write_text
+from hwsim.record import Record, read_records, write_records
+
+UNITS = {"seconds": "s", "lr": "", "gradient": "", "images_per_second": "images/s"}
+
+
+class Log:
+    """Both kinds of file, for a process that writes; neither where nothing was asked for."""
+
+    def __init__(
+        self, workload: str, tags: Mapping[str, str], file: Path | None, board: Path | None, step: int
+    ) -> None:
+        self.workload, self.tags, self.file = workload, dict(tags), file
+        self.board = _board(board, step) if board else None
+        if file is not None:
+            kept = _kept(file) if step and file.exists() else ()
+            write_records([r for r in kept if int(r.tag("step", "0")) <= step], file)
+
+    def epoch(self, epoch: int, step: int, values: Mapping[str, float], more: Iterable[Record] = ()) -> None:
+        """Keep the `values` of an epoch, accuracies as shares in [0, 1], and `more` records."""
+        tags = {**self.tags, "epoch": str(epoch), "step": str(step)}
+        records = [Record(self.workload, key, value, _unit(key), source="measured") for key, value in values.items()]
+        records = [dataclasses.replace(r, tags=tuple({**tags, **dict(r.tags)}.items())) for r in (*records, *more)]
+        if self.file is not None:
+            lines = "".join(json.dumps(r.as_json(), ensure_ascii=False) + "\n" for r in records)
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(lines)
+        if self.board is not None:
+            for key, value in values.items():
+                self.board.add_scalar(key, value, step)
+            self.board.flush()
+
+    def close(self) -> None:
+        """Close TensorBoard's file."""
+        if self.board is not None:
+            self.board.close()
+
+
+def _kept(file: Path) -> tuple[Record, ...]:
+    """The records in `file`, without a last line that was cut short by a kill."""
+    text = file.read_text(encoding="utf-8")
+    write_text(text[: text.rfind("\n") + 1], file)
+    return read_records(file)
+
+
+def _unit(metric: str) -> str:
+    return "fraction" if metric.endswith("accuracy") else UNITS.get(metric, "nat")
+
+
+def _board(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise HwsimError(
+            "tensorboard: must be installed, got no such package; `pip install 'hwsim[tensorboard]'`, or leave out "
+            "--tensorboard and use --log"
+        ) from None
+    return SummaryWriter(str(folder), purge_step=step or None)

@@ -1,0 +1,55 @@
+"""Accuracy on the splits besides `train`, of any data set, by all processes together."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from hwsim.errors import HwsimError
+from qmodels import data
+from qmodels.training.parallel import Group
+from workloads.workload import Recipe, Workload
+
+CHUNK = 128
+
+
+class Validation:
+    """The splits of a workload that there are; `shared` says whether each process looks at its part of the images."""
+
+    def __init__(
+        self, workload: Workload, recipe: Recipe, root: Path | None, names: tuple[str, ...], group: Group, shared: bool
+    ) -> None:
+        self.workload, self.recipe, self.root, self.group, self.shared = workload, recipe, root, group, shared
+        digits = workload.dataset.kind == "digits"
+        self.splits = tuple(s for s in ("validation", "test") if digits or (root is not None and (root / s).is_dir()))
+        self.images = {split: data.batches(workload, split, root, size=CHUNK) for split in self.splits}
+        for split in self.splits if not digits else ():
+            found = tuple(self.images[split].dataset.classes)
+            if found != names:
+                odd = sorted(set(found) ^ set(names))
+                raise HwsimError(
+                    f"{root}/{split}: must have the same {len(names)} classes as train, got {len(found)}, "
+                    f"{odd[0]} in one alone; mend the folders"
+                )
+
+    @torch.no_grad()
+    def accuracy(self, model: nn.Module, split: str) -> float:
+        """Top-1 accuracy of `model` in [0, 1], in eval mode; the model is left in the mode it is in."""
+        batches = self.images[split]
+        start, stop = 0, batches.images
+        if self.shared:
+            start, stop = (batches.images * r // self.group.size for r in (self.group.rank, self.group.rank + 1))
+        was_training = model.training
+        model.eval()
+        right, device = 0, self.group.device
+        own = torch.Generator()  # else the loader would draw from the one that dropout draws from
+        loader = DataLoader(
+            batches.dataset, CHUNK, sampler=range(start, stop), num_workers=self.recipe.workers, generator=own
+        )
+        for images, labels in loader:
+            right += int((model(images.to(device)).argmax(1) == labels.to(device)).sum())
+        model.train(was_training)
+        if self.shared:
+            right = int(self.group.sum([right])[0])
+        return right / batches.images

@@ -1,0 +1,66 @@
+"""`hwsim train` by its command line."""
+
+import json
+
+import pytest
+
+from hwsim.cli import run
+from hwsim.record import read_records
+from qmodels import checkpoint
+
+FEW = ("--set", "images=64", "--set", "validate=0", "--epochs", "1")
+
+
+def train(capsys, *arguments, code=0):
+    assert run(["train", *(str(argument) for argument in arguments)]) == code
+    return capsys.readouterr()
+
+
+def test_method_switches_metrics_and_json(tmp_path, capsys):
+    out, log = tmp_path / "c.safetensors", tmp_path / "log.jsonl"
+    made = ("--workload", "digits_w4a4", "--method", "lsq", "--set", "dgd=1", "--out", out)
+    said = train(capsys, *made, *FEW, "--metrics", log, "--json", tmp_path / "j")
+    assert said.out.startswith("digits_deit_w4a4_lsq: 1 epochs in ")
+    assert said.out.endswith(f" %; wrote {out}\n")
+    _, metadata = checkpoint.read(out)
+    assert (metadata["workload"], json.loads(metadata["switches"])) == ("digits_deit_w4a4_lsq", {"dgd": "1.0"})
+    assert {"loss", "loss_labels", "loss_soft_labels", "loss_dgd", "seconds"} <= {r.metric for r in read_records(log)}
+    found = json.loads((tmp_path / "j").read_text())
+    assert found["epochs"] == 1
+    assert [r["metric"] for r in found["records"]] == ["validation_accuracy", "test_accuracy"]
+
+
+def test_a_scale_per_input_channel_trains_and_cannot_be_traced(tmp_path, capsys):
+    out = tmp_path / "c"
+    train(capsys, "--workload", "digits_w4a4", *FEW, "--input-scale", "per_channel", "--out", out)
+    assert checkpoint.load(out)[0].blocks[0].mlp.fc1.input_quantizer.axis == -1
+    code = run(["trace", "--workload", "digits_w4a4", "--checkpoint", str(out), "--out", str(tmp_path / "g")])
+    assert code == 2
+
+
+def error(capsys, *arguments):
+    (line,) = train(capsys, *arguments, code=2).err.strip().splitlines()
+    return line.removeprefix("error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "epochs"), "--set: must read KEY=VALUE, got 'epochs'; as in --set epochs=20"),
+        (("--set", "lr=1", "--set", "lr=2"), "--set: must give each option once, got lr twice; leave one out"),
+        (("--set", "seed=1", "--seed", "2"), "--seed: must be given once, got --set seed too; leave one out"),
+        (
+            ("--input-scale", "channel"),
+            "--input-scale: unknown name, got 'channel'; known, nearest first: per_channel, ",
+        ),
+        (
+            ("--input-scale", "per_tensor", "--set", "per_input_channel=true"),
+            "--input-scale: must be given once, got --set per_input_channel too; leave one out",
+        ),
+        (("--method", "qvitt"), "method: unknown name, got 'qvitt'; known, nearest first: qvit, "),
+        (("--preset", "papr"), "preset of qvit: unknown name, got 'papr'; known, nearest first: paper, "),
+        (("--set", "speed=1"), "--set: unknown name, got 'speed'; known, nearest first: seed, "),
+    ],
+)
+def test_conflicts(arguments, message, tmp_path, capsys):
+    assert error(capsys, "--workload", "digits_w4a4", "--out", tmp_path / "c", *arguments).startswith(message)
