@@ -34,6 +34,18 @@ Threads = Annotated[
     typer.Option("--threads", min=1, help="Worker threads; all cores by default (of each process, with --jobs)."),
 ]
 
+SCALE = "Scale: the results are the same for any workers"
+"""The panel of help for options of scale."""
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Of a cluster of dask or ray; else workers start here.",
+        rich_help_panel=SCALE,
+    ),
+]
+
 ResidualBits = Annotated[
     int | None,
     typer.Option("--residual-bits", min=2, max=24, help="Width of the residual stream, for the recipe's own."),
