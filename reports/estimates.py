@@ -29,7 +29,8 @@ COLUMNS = 3
 _METRICS = (
     "cycles",
     *(f"{part}_cycles" for part in PARTS),
-    *("macs", "dram_bytes", "latency", "fps", "utilisation", "energy", "intensity", "speedup"),
+    *("macs", "dram_bytes", "latency", "fps", "utilisation", "energy", "area", "intensity", "speedup"),
+    *("peak", "bandwidth", "busy_cycles", "unit_cycles"),
 )
 
 
@@ -49,12 +50,13 @@ class Case:
 Cases = Mapping[Case, Sequence[Record]]
 
 
-def cases(records: Iterable[Record]) -> dict[Case, tuple[Record, ...]]:
-    """The records of each estimate, of the whole and of groups of layers, both in the order in which they come; they have
-    an accelerator and a batch, which sets them apart from others of the same metrics."""
+def cases(records: Iterable[Record], *levels: str) -> dict[Case, tuple[Record, ...]]:
+    """The records of each estimate, both in the order in which they come, of these `levels`: of the whole ("") and of groups
+    of layers unless said otherwise. They have an accelerator and a batch, which sets them apart from others of the same
+    metrics."""
     found: dict[Case, list[Record]] = {}
     for r in records:
-        if r.accelerator and r.metric in _METRICS and r.tag("batch") and r.tag("level") != "node":
+        if r.accelerator and r.metric in _METRICS and r.tag("batch") and r.tag("level") in (levels or ("", "group")):
             found.setdefault(Case(r.workload, r.accelerator, bits(r), r.tag("batch")), []).append(r)
     return {case: tuple(rows) for case, rows in found.items()}
 
@@ -131,6 +133,24 @@ def energies(rows: Sequence[Record]) -> dict[str, dict[str, float]]:
     return {name: by for name, by in found.items() if by.keys() >= {*COMPONENTS, "total"}}
 
 
+def without_leakage(found: Iterable[Sequence[Record]]) -> tuple[str, ...]:
+    """The energy tables whose source gives no leakage: a total under one of them is a lower bound."""
+    return tuple(dict.fromkeys(r.tag("table") for rows in found for r in select(rows, "energy", leakage="none")))
+
+
+def pipelines(records: Iterable[Record], drawn: Iterable[Case]) -> tuple[str, ...]:
+    """Those of the accelerators that have a unit for each group of layers, all at work at once."""
+    piped = {case.accelerator for case in cases(records, "unit")}
+    return tuple(dict.fromkeys(case.accelerator for case in drawn if case.accelerator in piped))
+
+
+def in_shares(records: Iterable[Record], drawn: Iterable[Case]) -> str:
+    """How to read the groups of pipelines, as a sentence with a blank before it; "" where there is none."""
+    names = ", ".join(pipelines(records, drawn))
+    words = f" On {names}, a pipeline, all units work at once: a group's cycles are its share of the interval between images."
+    return words if names else ""
+
+
 def ladder(rows: Sequence[Record], over: str) -> tuple[float, ...] | None:
     """The speedups over the baseline `over`, taking in one of PARTS after another; None unless all are known."""
     found = [value(rows, "speedup", over=over, step=part) for part in PARTS]
@@ -161,15 +181,10 @@ def layers(rows: Iterable[Record]) -> tuple[str, ...]:
     return ordered_groups({"": {r.node: number(r) for r in select(rows, "cycles") if r.node}})
 
 
-def shares(amounts: Sequence[float], places: int = 0) -> tuple[float, ...]:
-    """`amounts` in percent with so many decimals, which add up to 100: those with the largest rests are rounded up."""
-    unit, total = 10**places, sum(amounts) or 1.0
-    exact = [100 * unit * amount / total for amount in amounts]
-    whole = [int(share) for share in exact]
-    by_rest = sorted(range(len(exact)), key=lambda i: whole[i] - exact[i])
-    for i in by_rest[: round(sum(exact)) - sum(whole)]:
-        whole[i] += 1
-    return tuple(share / unit for share in whole)
+def shares(amounts: Sequence[float]) -> tuple[float, ...]:
+    """`amounts` in percent of their sum."""
+    total = sum(amounts) or 1.0
+    return tuple(100 * amount / total for amount in amounts)
 
 
 def _distance(pair: Bits) -> tuple[int, int]:

@@ -23,8 +23,8 @@ OF_THE_INTEGER_FORM = (
     "figure residual_width",
 )
 """Of the suite `integer`; test_suites runs it."""
-OF_ACCELERATORS = ("table node_cycles",)
-"""Of `hwsim estimate --per-layer`."""
+OF_ACCELERATORS = ("table node_cycles", "table pipeline_units")
+"""Of `hwsim estimate --per-layer`, and of pipelines."""
 OF_SWEEPS = ("table pareto_front", "figure pareto_front")
 
 

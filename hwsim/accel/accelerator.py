@@ -58,6 +58,10 @@ class Accelerator(Table):
         return self.array.rows * self.array.cols * self.array.count
 
 
+SINGLE = ("precision.", "published.", "pipeline.", "dram.float_bits")
+"""Keys of numbers of which a machine can have only one: they decide what is priced, not at what rate."""
+
+
 def names() -> tuple[str, ...]:
     """The built-in machines."""
     files = resources.files("hwsim.accel").joinpath("catalog").iterdir()
@@ -97,8 +101,8 @@ def varied(accelerator: Accelerator, values: Mapping[str, Any]) -> Accelerator:
     """The machine with arrays of one length at dotted keys that hold numbers: many configurations in one.
 
     Least and largest of an array are checked as `changed` does, and with them all between, since every rule on a number
-    is a range. Raises BadFile there, and HwsimError for arrays that do not fit or keys that hold no number of the
-    machine's own.
+    is a range. Raises BadFile there, and HwsimError for arrays that do not fit, for keys that hold no number of the
+    machine's own or one of which it has only one (SINGLE), and for pipelines and machines of another tool.
     """
     machine, where = accelerator, f"varied {accelerator.name}"
     arrays = {key: np.asarray(value) for key, value in values.items()}
@@ -108,8 +112,11 @@ def varied(accelerator: Accelerator, values: Mapping[str, Any]) -> Accelerator:
         raise HwsimError(
             f"{where}: values must be arrays of one length, got {shapes}; give one value per configuration"
         )
+    if accelerator.compat or accelerator.pipeline is not None:
+        kind = f'compat = "{accelerator.compat}"' if accelerator.compat else "a pipeline"
+        raise HwsimError(f"{where}: must be an array of our own model, got {kind}; take `changed`, one by one")
     for key, array in arrays.items():
-        if array.dtype.kind not in "iuf" or key.partition(".")[0] in ("precision", "published"):
+        if array.dtype.kind not in "iuf" or key.startswith(SINGLE):
             raise HwsimError(f"{where}: {key} must be a key with numbers, got {array.dtype}; take `changed` for others")
         if not _has(accelerator, key):
             raise HwsimError(f"{where}: {key} must be in the machine's file, got a machine without; write it there")

@@ -4,9 +4,10 @@ A product (M, K) x (K, N) is packed as the precision scheme says: a PE takes m x
 sees ceil(M/m), ceil(K/k), ceil(N/n), and each step of the streamed dimension takes `passes` cycles. Images share the
 reading of constant weights: their rows follow each other in M. Everything else is `batch` times as many products.
 
-Equal arrays take one product each. Where there are fewer products than arrays, each is cut into as many pieces as there
-are arrays for it, along M or N (`split`), or leaves the others idle. Time of idle arrays, of PEs at the edge, and of
-operands that do not fill a PE is mapping loss.
+Equal arrays take one product each. Where there are fewer products than arrays, each is cut into as many equal pieces as there
+are arrays for it (and rows or columns), along M or N (`split`), or leaves the others idle. Each piece reads its own operands:
+nothing is sent to two arrays at once, so that ports may bind where there are many. Time of idle arrays, of PEs at the edge,
+and of operands that do not fill a PE is mapping loss.
 """
 
 from dataclasses import dataclass, replace
@@ -53,6 +54,29 @@ def for_images(gemm: Gemm, batch: int) -> Gemm:
     return replace(gemm, batch=gemm.batch * batch)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Spread:
+    """How the products of a stage lie on the arrays: `pieces` of m x n outputs each, so many products `at_once`."""
+
+    m: Counts
+    n: Counts
+    pieces: Counts
+    at_once: Counts
+
+
+def spread(gemm: Gemm, array: Array) -> Spread:
+    """The pieces of `gemm` on the arrays, and how many of its products run beside each other."""
+    m, n, one = np.asarray(gemm.m), np.asarray(gemm.n), np.asarray(1)
+    free = np.maximum(1, array.count // gemm.batch)
+    if array.split == "m":
+        m = -(-gemm.m // free)
+    elif array.split == "n":
+        n = -(-gemm.n // free)
+    pieces = -(-gemm.m // m) * -(-gemm.n // n)
+    at_once = np.minimum(gemm.batch, np.maximum(one, array.count // pieces))
+    return Spread(m, n, pieces, at_once)
+
+
 def computes(gemm: Gemm, packing: Packing, array: Array) -> tuple[Compute, ...]:
     """What `gemm` takes, by each dataflow that `array` can choose from."""
     chosen = DATAFLOWS if array.dataflow == "best" else (array.dataflow,)
@@ -60,13 +84,12 @@ def computes(gemm: Gemm, packing: Packing, array: Array) -> tuple[Compute, ...]:
 
 
 def _compute(gemm: Gemm, packing: Packing, array: Array, dataflow: str) -> Compute:
-    pieces = np.maximum(1, array.count // gemm.batch) if array.split != "none" else np.asarray(1)
-    m = -(-gemm.m // pieces) if array.split == "m" else np.asarray(gemm.m)
-    n = -(-gemm.n // pieces) if array.split == "n" else np.asarray(gemm.n)
+    laid = spread(gemm, array)
+    m, n = laid.m, laid.n
     sizes = {"m": -(-m // packing.m), "k": np.asarray(-(-gemm.k // packing.k)), "n": -(-n // packing.n)}
     stream = DATAFLOWS[dataflow][2]
     sizes[stream] = _steps(sizes[stream], packing.passes)
-    rounds = -(-gemm.batch // np.maximum(1, array.count // pieces))
+    rounds = -(-gemm.batch // laid.at_once)
     found = gemm_cycles(
         array.rows,
         array.cols,
@@ -84,7 +107,7 @@ def _compute(gemm: Gemm, packing: Packing, array: Array, dataflow: str) -> Compu
     cycles = streaming if array.interconnect == "broadcast" else found.cycles
     side_by_side = packing.m * packing.k * packing.n
     useful = gemm.macs * packing.passes / side_by_side / (found.pes * array.count)
-    times = gemm.batch * pieces
+    times = gemm.batch * laid.pieces
     return Compute(
         useful=useful,
         mapping=streaming - useful,

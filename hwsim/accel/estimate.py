@@ -14,10 +14,11 @@ All arrays are float64, with one value per configuration (shape () for one).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwsim.accel.accelerator import Accelerator
 from hwsim.accel.compute import Reals
@@ -39,6 +40,14 @@ class Moved:
 
     reads: Reals
     writes: Reals
+
+    def repeated(self, times: int) -> "Moved":
+        """So many times as much."""
+        return Moved(times * self.reads, times * self.writes)
+
+    def unless(self, condition: NDArray[np.bool_], other: "Moved") -> "Moved":
+        """This, but where `condition` holds the `other`."""
+        return Moved(np.where(condition, other.reads, self.reads), np.where(condition, other.writes, self.writes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +75,31 @@ class Cost:
         """All cycles."""
         return sum((self.parts[part] for part in PARTS), np.asarray(0.0))
 
+    def repeated(self, times: int) -> "Cost":
+        """That of as many such batches, one after the other."""
+        if times == 1:
+            return self
+        return replace(
+            self,
+            parts={part: times * cycles for part, cycles in self.parts.items()},
+            dram=self.dram.repeated(times),
+            sram={name: moved.repeated(times) for name, moved in self.sram.items()},
+            busy=times * self.busy,
+            macs=times * self.macs,
+            powered=times * self.powered,
+            vector={action: times * count for action, count in self.vector.items()},
+        )
+
+    def unless(self, condition: NDArray[np.bool_], other: "Cost") -> "Cost":
+        """This one, for each configuration, but where `condition` holds the `other` of the same stage and images."""
+        return replace(
+            self,
+            parts={part: np.where(condition, other.parts[part], cycles) for part, cycles in self.parts.items()},
+            dram=self.dram.unless(condition, other.dram),
+            sram={name: moved.unless(condition, other.sram[name]) for name, moved in self.sram.items()},
+            busy=np.where(condition, other.busy, self.busy),
+        )
+
     @property
     def dram_bytes(self) -> Reals:
         """Read and written."""
@@ -83,7 +117,7 @@ class Estimate:
     """The costs of a program's stages on `accelerator`, for `batch` images.
 
     parts: cycles by part from one batch to the next; latency_cycles: from a batch's first input to its last output, the
-    same but in a pipeline.
+    same but in a pipeline. units: of a pipeline, the cycles per image of the slowest unit of each group and role.
     """
 
     program: Program
@@ -92,6 +126,7 @@ class Estimate:
     costs: tuple[Cost, ...]
     parts: Mapping[str, Reals]
     latency_cycles: Reals
+    units: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def cycles(self) -> Reals:
@@ -157,22 +192,26 @@ class Estimate:
         banks = np.maximum(1.0, buffer.bytes_per_cycle * 8 / buffer.port_bits)
         return np.maximum(kib, LEAST_KIB), np.asarray(banks)
 
-    def nodes(self) -> Iterator[tuple[str, str, dict[str, float], float]]:
-        """Of one configuration, for each node in the graph's order: name, group or role, cycles by part, DRAM bytes.
+    def nodes(self) -> Iterator[tuple[str, str, dict[str, float], float, float]]:
+        """Of one configuration, for each node in the graph's order: name, group or role, cycles by part, DRAM bytes, and
+        cycles for which it keeps the vector unit busy, whether anything waits for that or not.
 
-        Cycles of vector work are shared out among a stage's nodes by how long each keeps the unit busy.
+        What waits for the vector unit in a stage is shared out among its nodes by how long each keeps it busy.
         """
         by_product = {name: cost for cost in self.costs for name in cost.stage.nodes}
-        flow, prices = self.program.flow, self.accelerator.vector.cycles
+        flow, unit = self.program.flow, self.accelerator.vector
         for row in self.program.rows:
             if row.node not in flow.stage_of or (not row.actions and row.gemm is None):
                 continue
             cost = by_product[flow.products[flow.stage_of[row.node]]]
-            busy = sum(n * prices[act.kind] for act, n in row.actions.items() if act.kind != "mac") * self.batch
-            whole = float(cost.busy) * self.accelerator.vector.lanes
-            share = float(cost.parts["vector"]) * busy / whole if whole else 0.0
+            actions = sum(n * unit.cycles[act.kind] for act, n in row.actions.items() if act.kind != "mac")
+            busy = actions * self.batch / unit.lanes if float(cost.busy) else 0.0
             parts = dict.fromkeys(PARTS, 0.0)
             if row.gemm is not None:
                 parts = {part: float(cost.parts[part]) for part in PARTS}
-            parts["vector"] = share
-            yield row.node, row.group if row.gemm else row.role, parts, float(cost.dram_bytes) if row.gemm else 0.0
+            if busy or float(cost.busy):
+                parts["vector"] = float(cost.parts["vector"]) * busy / float(cost.busy)
+            yield (
+                *(row.node, row.group if row.gemm else row.role, parts),
+                *(float(cost.dram_bytes) if row.gemm else 0.0, busy),
+            )

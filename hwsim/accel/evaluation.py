@@ -8,8 +8,9 @@ Layer by layer, each stage takes, for the batch,
     vector    actions x cycles / lanes; beside the arrays, as far as `overlap` says, else behind them
     dram      what of the traffic does not fit beside all of the above (`traffic`)
 
-so nothing of one stage runs beside the next. The vector unit's own words are part of its cycles, and of no port. Other
-machines have rules of their own: `pipeline`, and `compat` where a machine asks for it.
+so nothing of one stage runs beside the next. A batch goes through as a whole, or in equal parts, whichever takes fewer
+cycles. The vector unit's own words are part of its cycles, and of no port. Other machines have rules of their own:
+`pipeline`, and `compat` where a machine asks for it.
 """
 
 import numpy as np
@@ -53,17 +54,44 @@ def evaluate(
     stages = program.stages(accelerator.dram.float_bits, merged=activity is None)
     if accelerator.pipeline is not None:
         return pipelined(program, accelerator, stages, batch, activity)
-    price = as_bitfusion if accelerator.compat == "bitfusion" else _stage
-    costs = tuple(price(stage, accelerator, batch, activity) for stage in stages)
+    if accelerator.compat == "bitfusion":
+        costs = tuple(as_bitfusion(stage, accelerator, batch, activity) for stage in stages)
+    else:
+        costs = _in_equal_parts(stages, accelerator, batch, activity)
     parts = summed(costs)
     return Estimate(program, accelerator, batch, costs, parts, sum(parts.values(), np.asarray(0.0)))
+
+
+def _in_equal_parts(
+    stages: tuple[Stage, ...], machine: Accelerator, batch: int, activity: Activity | None
+) -> tuple[Cost, ...]:
+    """The costs of a batch that goes through the machine as a whole, or in equal parts one after the other: in those that
+    take the fewest cycles, for each configuration."""
+    best: tuple[Cost, ...] = ()
+    for part in (size for size in range(batch, 0, -1) if batch % size == 0):
+        costs = tuple(_stage(stage, machine, part, activity).repeated(batch // part) for stage in stages)
+        if best:
+            less = _total(costs) < _total(best)
+            costs = tuple(old.unless(less, new) for old, new in zip(best, costs, strict=True))
+        best = costs
+    return best
+
+
+def _total(costs: tuple[Cost, ...]) -> Reals:
+    return sum((cost.stage.times * cost.cycles for cost in costs), np.asarray(0.0))
 
 
 def float32(accelerator: Accelerator) -> Accelerator:
     """The same machine with one MAC of 32-bit floats per PE and cycle, all values stored at 32 bits, DRAM as it is.
 
     Its ports of operands are FLOAT_PORTS times as wide, so that they feed as many operands per cycle as 8-bit ones did.
+    A machine of such PEs is its own. Raises HwsimError for pipelines, whose units are built for codes, and compat.
     """
+    if accelerator.compat or accelerator.pipeline is not None:
+        kind = f'compat = "{accelerator.compat}"' if accelerator.compat else "a pipeline"
+        raise HwsimError(f"{accelerator.name}: floats need an array of our own model, got {kind}; quantize the model")
+    if isinstance(accelerator.precision, Fixed) and accelerator.precision.bits == FLOAT_BITS:
+        return accelerator
     buffers = accelerator.buffers
     wider = {
         name: buffer.model_copy(update={"bytes_per_cycle": FLOAT_PORTS * buffer.bytes_per_cycle})
@@ -71,7 +99,6 @@ def float32(accelerator: Accelerator) -> Accelerator:
     }
     return accelerator.model_copy(
         update={
-            "compat": "",
             "precision": Fixed(bits=FLOAT_BITS),
             "buffers": buffers.model_copy(update=wider),
             "dram": accelerator.dram.model_copy(update={"float_bits": FLOAT_BITS}),

@@ -22,11 +22,9 @@ VECTOR_CYCLES: Mapping[str, float] = {
 
 PRODUCTS = tuple(group for group in GROUPS if group != "elementwise")
 
-Megahertz = Annotated[float, Field(gt=0, le=10_000), Rule("a number of MHz above 0 up to 10000", "500")]
-Gigabytes = Annotated[
-    float, Field(gt=0, le=100_000), Rule("a number of GB/s (10^9 bytes) above 0 up to 100000", "25.6")
-]
-Kibibytes = Annotated[float, Field(gt=0, le=2**20), Rule("a number of KiB above 0 up to 1048576", "128")]
+Megahertz = Annotated[float, Field(ge=1, le=10_000), Rule("a number of MHz from 1 to 10000", "500")]
+Gigabytes = Annotated[float, Field(gt=0, le=10_000), Rule("a number of GB/s (10^9 bytes) above 0 up to 10000", "25.6")]
+Kibibytes = Annotated[float, Field(gt=0, le=2**16), Rule("a number of KiB above 0 up to 65536", "128")]
 PortBytes = Annotated[float, Field(gt=0, le=2**20), Rule("a number of bytes per cycle above 0 up to 1048576", "64")]
 Side = Annotated[int, Field(ge=1, le=65_536), Rule("an integer from 1 to 65536 (PEs)", "32")]
 Arrays = Annotated[int, Field(ge=1, le=65_536), Rule("an integer from 1 to 65536 (arrays)", "1")]

@@ -43,8 +43,12 @@ def pipelined(
     busy = [_cycles(stage, unit) * by for stage, unit, by in zip(stages, units, passes, strict=True)]
     moved = [Moved(_outside(stage.a), sum((_outside(tensor) for tensor in stage.writes), ZERO)) for stage in stages]
     traffic = sum((stage.times * (bits.reads + bits.writes) for stage, bits in zip(stages, moved, strict=True)), ZERO)
-    slowest, streams = max(busy), max((_streamed(machine, stage) for stage in stages), default=0)
-    paced = max(slowest, streams)
+    slowest = max(busy)
+    cycles: dict[str, float] = {}
+    for stage, own in zip(stages, busy, strict=True):
+        for name, value in ((stage.group, own), *_streamed(machine, stage)):
+            cycles[name] = max(value, cycles.get(name, 0))
+    paced = max(cycles.values())
     interval = np.maximum(paced, traffic / bits_per_cycle(machine))
     costs = []
     for at, stage in enumerate(stages):
@@ -63,7 +67,8 @@ def pipelined(
         whole = batch * stage.gemm.macs
         costs.append(Cost(stage, parts, bits, sram, ZERO, whole, whole, vector, operands, toggles))
     attentions = sum(stage.times for stage in stages if stage.group == "qk")
-    return Estimate(program, machine, batch, tuple(costs), summed(costs), interval * (batch + attentions))
+    latency = interval * (batch + attentions)
+    return Estimate(program, machine, batch, tuple(costs), summed(costs), latency, cycles)
 
 
 def _unit(machine: Accelerator, stage: Stage) -> Unit:
@@ -81,14 +86,13 @@ def _cycles(stage: Stage, unit: Unit) -> int:
     return gemm.batch * -(-gemm.m // unit.m) * -(-gemm.k // unit.k) * -(-gemm.n // unit.n)
 
 
-def _streamed(machine: Accelerator, stage: Stage) -> int:
-    """Cycles of the slowest unit for vector work behind a product."""
+def _streamed(machine: Accelerator, stage: Stage) -> list[tuple[str, int]]:
+    """The units for vector work behind a product, by their role, and their cycles."""
     assert machine.pipeline is not None
     units = machine.pipeline.vector
-    return max(
-        (-(-n // units[role].elements) * units[role].passes for role, n in stage.made.items() if role in units),
-        default=0,
-    )
+    return [
+        (role, -(-n // units[role].elements) * units[role].passes) for role, n in stage.made.items() if role in units
+    ]
 
 
 def _outside(tensor: Tensor) -> Reals:

@@ -42,7 +42,8 @@ class Stage:
     """`times` equal products, named `nodes`, each with what it reads and writes and the vector work behind it.
 
     a, b: the product's operands, b's `stays` is infinite where it is constant. reads, writes: other values that cross
-    to or from another stage. parameters: stored numbers that the vector work reads. by_rows, elementwise: its actions.
+    to or from another stage. parameters: stored numbers that the vector work reads, those of the whole graph that no node
+    names (tokens, positions, in integer forms biases too) at the first. by_rows, elementwise: its actions.
     made: elements that it makes, by role (`hwsim.cost.groups.role_of`).
     """
 
@@ -154,31 +155,38 @@ def _stages(of: Program, float_bits: int) -> list[Stage]:
         if value.born != OUTSIDE:
             tensor = tensors[name]
             written[value.born].append(dataclasses.replace(tensor, stays=math.inf) if value.output else tensor)
+    others = max(0, sum(row.parameters for row in of.rows if row.node not in flow.stage_of))
     stages = []
     for index, product in enumerate(flow.products):
         gemm = gemms[product].gemm
         assert gemm is not None
         sides = flow.operands[index]
-        a = tensors.get(sides[0] or "") or Tensor(gemm.batch * gemm.m * gemm.k, gemm.a_bits)
-        b = tensors.get(sides[1] or "") if not gemm.b_static else None
-        a = dataclasses.replace(a, bits=_stored(gemm.a_bits, float_bits))
-        b = b or Tensor(gemms[product].weights or gemm.batch * gemm.k * gemm.n, 0)
+        a = _operand(tensors.get(sides[0] or ""), gemm.batch * gemm.m * gemm.k, _stored(gemm.a_bits, float_bits))
+        held = None if gemm.b_static else tensors.get(sides[1] or "")
+        b = _operand(held, gemms[product].weights or gemm.batch * gemm.k * gemm.n, _stored(gemm.b_bits, float_bits))
         stages.append(
             Stage(
                 nodes=(product,),
                 group=gemms[product].group,
                 gemm=gemm,
                 a=a,
-                b=dataclasses.replace(b, bits=_stored(gemm.b_bits, float_bits)),
+                b=b,
                 reads=tuple(tensors[name] for name in flow.readers[index] if name in tensors and name not in sides),
                 writes=tuple(written[index]),
-                parameters=sum(row.parameters for row in vector[index]),
+                parameters=sum(row.parameters for row in vector[index]) + (0 if index else others),
                 by_rows=_summed(row for row in vector[index] if row.role in BY_ROWS),
                 elementwise=_summed(row for row in vector[index] if row.role not in BY_ROWS),
                 made=_made(vector[index]),
             )
         )
     return stages
+
+
+def _operand(tensor: Tensor | None, elements: int, bits: int) -> Tensor:
+    """A product's operand: the value that crosses, or of a slice of it the `elements` that the product takes."""
+    if tensor is None:
+        return Tensor(elements, bits)
+    return Tensor(min(tensor.elements, elements), bits, tensor.stays)
 
 
 def _stored(bits: int, float_bits: int) -> int:

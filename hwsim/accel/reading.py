@@ -1,6 +1,6 @@
 """Tables of a TOML file as frozen models: every wrong key is answered in one line that says the rule, the value and a mend.
 
-    machine.toml: clock_mhz must be a number of MHz above 0 up to 10000, got 5e8; write clock_mhz = 500
+    machine.toml: clock_mhz must be a number of MHz from 1 to 10000, got 5e8; write clock_mhz = 500
 
 The rule of a field is a `Rule` in its annotation, or follows from its type. Types are strict (an integer may stand for a
 number, nothing else stands for something else), and there is no NaN and no infinity.

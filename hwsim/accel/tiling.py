@@ -48,14 +48,17 @@ def usable_bits(buffer: Buffer) -> Reals:
     return np.asarray(buffer.kib, dtype=np.float64) * 8192 / (2 if buffer.double_buffered else 1)
 
 
-def fetched(gemm: Gemm, buffers: Buffers, a_free: Reals, b_free: Reals) -> Fetched:
-    """How often the operands of one product of `gemm` are fetched; those that are `free` (1, else 0) lie on chip."""
+def fetched(gemm: Gemm, buffers: Buffers, a_free: Reals, b_free: Reals, a_elements: float) -> Fetched:
+    """How often the operands of one product of `gemm` are fetched; those that are `free` (1, else 0) lie on chip.
+
+    a_elements: of its left operand, which are fewer than M K where windows of a convolution overlap.
+    """
     a_bits = stored_bits(gemm.a_bits, buffers.activations, buffers.packing)
     b_bits = stored_bits(gemm.b_bits, buffers.weights, buffers.packing)
     a_room, b_room = usable_bits(buffers.activations), usable_bits(buffers.weights)
-    once_a = (gemm.m * gemm.k * a_bits <= a_room) | (a_free > 0)
+    once_a = (a_elements * a_bits <= a_room) | (a_free > 0)
     once_b = (gemm.k * gemm.n * b_bits <= b_room) | (b_free > 0)
-    a_size = gemm.m * gemm.k * a_bits * (1 - a_free)
+    a_size = a_elements * a_bits * (1 - a_free)
     b_size = gemm.k * gemm.n * b_bits * (1 - b_free)
     sums = np.maximum(1.0, usable_bits(buffers.outputs) // ACCUMULATOR_BITS)
     tall = np.clip(np.sqrt(sums * b_bits / a_bits), 1, gemm.m)

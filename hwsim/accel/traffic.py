@@ -10,7 +10,7 @@ buffers, where all else is moved beside the work; if any of the three is not, no
 import numpy as np
 
 from hwsim.accel.accelerator import Accelerator
-from hwsim.accel.compute import Reals
+from hwsim.accel.compute import Reals, spread
 from hwsim.accel.estimate import Moved
 from hwsim.accel.parts import Buffer
 from hwsim.accel.program import Stage, Tensor
@@ -24,13 +24,17 @@ def bits_per_cycle(machine: Accelerator) -> Reals:
 
 
 class Traffic:
-    """What a stage moves to and from DRAM, and to and from memory on chip because of it, in bits."""
+    """What a stage moves to and from DRAM, and to and from memory on chip because of it, in bits.
+
+    on_chip: what enters and leaves buffers beside the words of the arrays: operands and values as they come, what the
+    vector unit reads of them, and its results, which leave for DRAM or for the memory between layers.
+    """
 
     def __init__(self, stage: Stage, gemm: Gemm, machine: Accelerator, batch: int) -> None:
         self.machine, self.batch = machine, batch
         buffers, float_bits = machine.buffers, machine.dram.float_bits
         a_stays, b_stays = self._stays(stage.a), self._stays(stage.b)
-        again = fetched(gemm, buffers, a_stays, b_stays)
+        again = fetched(gemm, buffers, a_stays, b_stays, stage.a.elements * batch / gemm.batch)
         a = self._bits(stage.a, buffers.activations) * again.a
         b = self._bits(stage.b, buffers.weights, 1 if gemm.b_static else batch) * again.b
         other = [(self._bits(tensor, buffers.activations), self._stays(tensor)) for tensor in stage.reads]
@@ -41,21 +45,24 @@ class Traffic:
         reads = from_dram + sum((bits * (1 - stays) for bits, stays in other), zero)
         writes = sum((bits * (1 - stays) for bits, stays in written), zero)
         self.moved = Moved(reads, writes)
+        read = sum((bits for bits, _ in other), zero)  # by the vector unit
+        made = sum((bits for bits, _ in written), zero)
         kept_in = sum((bits * stays for bits, stays in written), zero)
         kept_out = a * a_stays + b * b_stays + sum((bits * stays for bits, stays in other), zero)
         self.on_chip = {
-            "activations": Moved(zero, a + sum((bits for bits, _ in other), zero)),
+            "activations": Moved(read, a + read),
             "weights": Moved(zero, b),
-            "outputs": Moved(zero + sum((bits for bits, _ in written), zero), zero),
+            "outputs": Moved(made, made),
             "resident": Moved(kept_out, kept_in),
         }
-        rows, cols = machine.array.rows * machine.array.count, machine.array.cols
-        share_a = np.minimum(1.0, rows / (gemm.m * gemm.batch))
-        share_b = np.minimum(1.0, cols / (gemm.n * gemm.batch))
+        laid = spread(gemm, machine.array)
+        down, across = -(-gemm.m // laid.m), -(-gemm.n // laid.n)
+        share_a = np.minimum(1.0, machine.array.rows * down * laid.at_once / (gemm.m * gemm.batch))
+        share_b = np.minimum(1.0, machine.array.cols * across * laid.at_once / (gemm.n * gemm.batch))
         self.first = np.minimum(
             from_dram, a * (1 - a_stays) * share_a / again.a + b * (1 - b_stays) * share_b / again.b
         )
-        self.last = writes * np.minimum(1.0, rows / (gemm.m * gemm.batch))
+        self.last = writes * share_a
 
     def _bits(self, tensor: Tensor, buffer: Buffer, batch: int | None = None) -> Reals:
         stored = stored_bits(tensor.bits, buffer, self.machine.buffers.packing)

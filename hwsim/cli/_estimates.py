@@ -13,7 +13,7 @@ from hwsim.accel.evaluation import evaluate, float32
 from hwsim.accel.layer_bits import LayerBits
 from hwsim.accel.program import Program, program
 from hwsim.accel.records import Recorder
-from hwsim.cli._options import workload_of
+from hwsim.cli._options import need_no_widths, workload_of
 from hwsim.cost.groups import ENDS
 from hwsim.cost.table import speedup
 from hwsim.errors import HwsimError
@@ -24,23 +24,29 @@ from workloads import claims
 PAPER = ("qvit_table", "bireal_ladder", "bitops_wa")
 """Counting rules whose theoretical speedups stand beside a machine's; the first is Q-ViT's own, as inferred."""
 BYTE = 8
+FLOATS = "In floats: one MAC of 32-bit floats per PE and cycle, values of 32 bits (docs/estimates.md)."
 
 
 @dataclass
 class Asked:
-    """A model at some widths. traced: it came from a model, whose other widths are known, not from a graph file."""
+    """A model at some widths. traced: it came from a model, whose other widths are known, not from a graph file.
+    measured: where the activity of its codes is from, "" for none."""
 
     model: str
     title: str
     program: Program
     tags: dict[str, str]
     traced: bool = True
+    measured: str = ""
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, model: str, widths: tuple[int, int, int], bits: Path | None) -> "Asked":
-        """The model or graph file called `model`; raises HwsimError."""
+    def of(cls, model: str, widths: tuple[int | None, int | None, int | None], bits: Path | None) -> "Asked":
+        """The model or graph file called `model`; raises HwsimError, also for widths beside what fixes them."""
+        if bits:
+            need_no_widths(widths, f"the file {bits}")
         if Path(model).is_file():
+            need_no_widths(widths, f"the graph file {model}")
             return cls._of_file(Path(model), bits)
         from qmodels import evidence
 
@@ -76,13 +82,16 @@ class Asked:
         return found
 
     def on(self, machine: Accelerator, batch: int, activity: Activity | None) -> Estimate:
-        """The estimate on a machine; a model in floats is taken to the machine of float32 PEs."""
+        """The estimate on a machine; a model in floats is taken to the machine of float32 PEs, and a note says so."""
         floats = all(pair == (FLOAT_BITS, FLOAT_BITS) for pair in self.program.widths.values())
+        if floats:
+            self.notes = [FLOATS]
         return evaluate(self.program, float32(machine) if floats else machine, batch=batch, activity=activity)
 
     def records(self, found: Estimate, tables: Sequence[EnergyTable], nodes: bool) -> Iterator[Record]:
         """Those of an estimate, and its speedups."""
-        recorder = Recorder(found, self.model, self.tags)
+        measured = {"activity": self.measured} if self.measured else {}
+        recorder = Recorder(found, self.model, self.tags | measured)
         yield from recorder.all(tables, nodes)
         for over, other in self.baselines.items():
             if over == "float32" and (found.accelerator.compat or found.accelerator.pipeline):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hwsim.accel.program import Program
     from hwsim.record import Record
 
-EXAMPLE = "hwsim agreement bit_fusion hg_pipe"
+EXAMPLE = "hwsim agreement vitcod hg_pipe"
 
 
 def agreement(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hwsim.record import Record
 
 EXAMPLE = "hwsim estimate deit_small_patch16_224 --accelerator systolic_32x32 --wbits 4 --abits 4"
-TABLES = ("cycles_split", "estimates", "energy_tables", "speedup_gap")
+TABLES = ("cycles_split", "pipeline_units", "vector_work", "estimates", "energy_tables", "speedup_gap")
 
 Machines = Annotated[
     list[str], typer.Option("--accelerator", metavar="NAME|FILE.toml", help="Of `hwsim list accelerators`; repeatable.")
@@ -41,11 +41,13 @@ ActivityFile = Annotated[
 def estimate(
     model: Annotated[str, typer.Argument(help="A model or workload of `hwsim list`, or a graph file.")],
     accelerator: Machines,
-    wbits: Wbits = 4,
-    abits: Abits = 4,
-    ends: Ends = 8,
+    wbits: Wbits = None,
+    abits: Abits = None,
+    ends: Ends = None,
     bits: BitsFile = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Images at a time, which share the weights.")] = 1,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, max=65_536, help="Images at a time, which share the weights.")
+    ] = 1,
     set_: Settings = None,
     energy: Energies = None,
     activity: ActivityFile = None,
@@ -76,6 +78,8 @@ def estimate(
     with console.progress(f"tracing {model}") as advance:
         advance(0, 1)
         asked = Asked.of(model, (wbits, abits, ends), bits)
+    if measured:
+        asked.measured = f"{activity.name if activity else ''}, {measured.images} images"
     records: list[Record] = []
     estimates: list[Estimate] = []
     for machine in machines:
@@ -86,7 +90,7 @@ def estimate(
     if json != "-":
         print_tables(records, *TABLES, *(["node_cycles"] if per_layer else []))
         for found in estimates:
-            console.say(sentence(asked.title, found))
+            console.say(sentence(asked.title, found) + (f" Codes as in {asked.measured}." if measured else ""))
         for note in asked.notes:
             console.say(note)
     if out:
@@ -100,8 +104,10 @@ def estimate(
 
 
 def machine_of(name: str, settings: "list[str] | tuple[str, ...]") -> "Accelerator":
-    """The accelerator called `name`, or in that file, with each KEY=VALUE of `settings`; raises HwsimError."""
+    """The accelerator called `name`, or in that file, with each KEY=VALUE of `settings`; raises HwsimError, also where
+    there is no energy table of the name that it states."""
     from hwsim.accel import accelerator as accelerators
+    from hwsim.accel import energy
 
     values: dict[str, str] = {}
     for setting in settings:
@@ -112,7 +118,9 @@ def machine_of(name: str, settings: "list[str] | tuple[str, ...]") -> "Accelerat
             raise HwsimError(f"--set: must give each key once, got {key.strip()} twice; leave one out")
         values[key.strip()] = value.strip()
     machine = accelerators.find(name)
-    return accelerators.changed(machine, values) if values else machine
+    machine = accelerators.changed(machine, values) if values else machine
+    energy.find(machine.energy)
+    return machine
 
 
 def sentence(title: str, found: "Estimate") -> str:

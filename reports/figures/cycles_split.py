@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from hwsim.record import Record
-from reports.estimates import PARTS, arranged, cases, elsewhere, layers, parts, shares, shown
+from reports.estimates import PARTS, arranged, cases, elsewhere, in_shares, layers, parts, shares, shown
 from reports.plot import Plot
 from reports.prefixes import engineering
 from reports.rows import label
@@ -42,12 +42,10 @@ def cycles_split(records: Sequence[Record]) -> Plot | None:
                 lower.set_visible(False)
                 continue
             split = found[case][0]
-            upper.set_title(str(case), size=10)
-            _panel(upper, {"all layers": split}, ("all layers",), _LEAST * wide)
+            upper.set_title(f"{case}\nall layers = 100 %: {engineering(sum(split))} cycles", size=10)
+            _stacked(upper, 0, shares(split), 100 * _LEAST * wide)
+            upper.set_xlim(0, 100)
             upper.axis("off")
-            upper.text(
-                -0.02, 0, "all layers" * (column == 0), transform=upper.get_yaxis_transform(), ha="right", va="center"
-            )
             _panel(lower, bars[case], names, _LEAST * wide)
             lower.tick_params(labelleft=column == 0)
             if row == len(grid) - 1 or grid[row + 1][column] is None:
@@ -58,11 +56,13 @@ def cycles_split(records: Sequence[Record]) -> Plot | None:
     drawn = [case for line in grid for case in line if case]
     return Plot(
         "Where the cycles go",
-        f"{label(first.workload, records)}, batch {first.batch}: what the cycles of all layers, and below of each group of"
-        " layers, are spent on. In the bars: percent of the bar. Each panel has its own scale. Useful work: every PE"
+        f"{label(first.workload, records)}, batch {first.batch}: what the cycles of all layers, a bar as wide as the"
+        " panel, and below of each group of layers, on the scale under them, are spent on. In the bars: percent of the bar."
+        " Useful work: every PE"
         " at the rate that its scheme has at these bits; mapping loss: PEs that shapes leave idle; fill and drain of the"
         " array, or waiting for the slowest unit of a pipeline; SRAM port, DRAM: waiting for bytes; vector"
-        f" unit: what of its work does not overlap with products.{elsewhere(every, drawn, records)}",
+        f" unit: what of its work does not overlap with products.{in_shares(records, drawn)}"
+        f"{elsewhere(every, drawn, records)}",
         figure,
         place=74,
     )
@@ -72,15 +72,9 @@ def _panel(axes: Axes, bars: dict[str, Split], names: Sequence[str], least: floa
     """One bar for each of `names`; a segment of less than `least` of the panel stays without a number."""
     room = 1.25 * max((sum(split) for split in bars.values()), default=0.0) / 1e6 or 1.0
     for y, name in enumerate(names):
-        left, split = 0.0, bars.get(name, ())
-        for cycles, share, colour in zip(split, shares(split), _COLOURS, strict=False):
-            width = cycles / 1e6
-            axes.barh(y, width, _THICK, left=left, color=colour)
-            if width >= least * room:
-                ink = ON_DARK if colour in _DARK else ON_LIGHT
-                axes.text(left + width / 2, y, f"{share:.0f}", color=ink, ha="center", va="center_baseline", size=8)
-            left += width
+        split = bars.get(name, ())
         if split:
+            left = _stacked(axes, y, [cycles / 1e6 for cycles in split], least * room)
             said = engineering(sum(split))
             axes.annotate(said, (left, y), (4, 0), textcoords="offset points", va="center_baseline", size=8.5)
     axes.set_yticks(range(len(names)), list(names))
@@ -88,3 +82,15 @@ def _panel(axes: Axes, bars: dict[str, Split], names: Sequence[str], least: floa
     axes.set_xlim(0, room)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
+
+
+def _stacked(axes: Axes, y: int, widths: Sequence[float], least: float) -> float:
+    """A bar of segments with their percent in them, unless they are narrower than `least`; returns where it ends."""
+    left = 0.0
+    for width, share, colour in zip(widths, shares(widths), _COLOURS, strict=True):
+        axes.barh(y, width, _THICK, left=left, color=colour)
+        if width >= least:
+            ink, said = ON_DARK if colour in _DARK else ON_LIGHT, f"{share:.0f}"
+            axes.text(left + width / 2, y, said, color=ink, ha="center", va="center_baseline", size=8)
+        left += width
+    return left

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from hwsim.record import Record
-from reports.estimates import COMPONENTS, cases, elsewhere, energies, shares, shown, usual
+from reports.estimates import COMPONENTS, cases, elsewhere, energies, shares, shown, usual, without_leakage
 from reports.plot import Plot
 from reports.rows import label
 from reports.style import BLUE, GREEN, ON_DARK, ON_LIGHT, RED, SKY, axes_of, styled
@@ -40,11 +40,13 @@ def energy_spread(records: Sequence[Record]) -> Plot | None:
     handles = [Patch(color=_COLOURS[part], label=words) for part, words in COMPONENTS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     first = next(iter(priced))
+    bounds = ", ".join(without_leakage(found[case] for case in priced))
     return Plot(
         "Energy under several tables",
-        f"{label(first.workload, records)}, batch {first.batch}: energy by component, with the same actions priced by each"
-        " energy table; left in mJ, right as shares. The spread is the largest total over the smallest. Tables are of"
-        " different nodes and sources, so an energy without the name of its table says little."
+        f"{label(first.workload, records)}, batch {first.batch}: energy of one image by component, the same actions"
+        " priced by each energy table; left in mJ, right as shares. The spread is the largest total over the smallest."
+        " Tables are of different nodes and sources, so an energy without the name of its table says little."
+        f"{f' No leakage in the source, a lower bound: {bounds}.' if bounds else ''}"
         f"{elsewhere(every, priced, records)}",
         figure,
         place=77,

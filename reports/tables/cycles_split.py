@@ -1,9 +1,9 @@
-"""What the cycles of each group of layers are spent on, in percent that add up to 100."""
+"""What the cycles of each group of layers are spent on, in percent."""
 
 from collections.abc import Iterator, Sequence
 
 from hwsim.record import Record
-from reports.estimates import BRIEF, Case, arranged, cases, elsewhere, layers, parts, shares, shown, value
+from reports.estimates import BRIEF, Case, arranged, cases, elsewhere, in_shares, layers, parts, shares, shown, value
 from reports.rows import bits_label, label
 from reports.table import Table, filled
 
@@ -19,11 +19,12 @@ def cycles_split(records: Sequence[Record]) -> Table | None:
     heads = ("Accelerator", "Bits", "Layers", "MMAC", "Mcycles", *(f"{head}, %" for head in BRIEF.values()))
     first = drawn[0]
     note = (
-        f"{label(first.workload, records)}, batch {first.batch}. The columns in percent add up to 100 in each row: useful"
+        f"{label(first.workload, records)}, batch {first.batch}. The columns in percent are of the row, rounded: useful"
         " = every PE at the rate that its scheme has at these bits; mapping = PEs that shapes"
         " leave idle; fill = filling and draining the array, or waiting for the slowest unit of a pipeline; port, DRAM ="
         " waiting for bytes of buffers, of DRAM; vector ="
-        f" what of its work does not overlap with products. 1 M = 1e6.{elsewhere(every, drawn, records)}"
+        f" what of its work does not overlap with products. 1 M = 1e6.{in_shares(records, drawn)}"
+        f"{elsewhere(every, drawn, records)}"
     )
     return filled("Cycles by group of layers", heads, lines, lambda _: note, place=75, first=True)
 
@@ -39,5 +40,5 @@ def _rows(case: Case, rows: Sequence[Record]) -> Iterator[tuple[str, ...]]:
             name or "all layers",
             "" if macs is None else f"{macs / 1e6:,.1f}",
             f"{sum(split) / 1e6:,.3f}",
-            *(f"{share:.1f}" for share in shares(split, 1)),
+            *(f"{share:.1f}" for share in shares(split)),
         )

@@ -1,9 +1,9 @@
 """Energy by component under each energy table, and how far the tables are apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from hwsim.record import Record
-from reports.estimates import COMPONENTS, Case, cases, elsewhere, energies, shown, usual, value
+from reports.estimates import COMPONENTS, Case, cases, elsewhere, energies, shown, usual, value, without_leakage
 from reports.rows import label
 from reports.table import Table, filled
 
@@ -15,20 +15,28 @@ def energy_tables(records: Sequence[Record]) -> Table | None:
     if not found:
         return None
     priced = {case: energies(found[case]) for case in usual(found)}
+    bounds = without_leakage(found[case] for case in priced)
     lines = [
-        (str(case), name, *(f"{by[part]:.4g}" for part in (*COMPONENTS, "total")), _delayed(by["total"], found[case]))
+        (str(case), name, *_amounts(by, name in bounds), _delayed(by["total"], found[case]))
         for case, tables in priced.items()
         for name, by in tables.items()
     ]
     heads = ("Accelerator", "Energy table", *COMPONENTS.values(), "total", "EDP, mJ ms")
     first = next(iter(priced))
     note = (
-        f"{label(first.workload, records)}, batch {first.batch}: energy of one batch. EDP: energy-delay product, the total"
+        f"{label(first.workload, records)}, batch {first.batch}: energy of one image. EDP: energy-delay product, the total"
         " x latency. Between the"
         f" table that gives most and the one that gives least: {', '.join(map(_spread, priced, priced.values()))}."
+        f"{' -: the source of the table has no leakage, its total is then a lower bound.' if bounds else ''}"
         f"{elsewhere(every, priced, records)}"
     )
     return filled("Energy under each energy table, mJ", heads, lines, lambda _: note, place=78, first=True)
+
+
+def _amounts(by: Mapping[str, float], bound: bool) -> Iterator[str]:
+    """Each component and the total; of a total that is a lower `bound`, leakage is not known."""
+    for part in (*COMPONENTS, "total"):
+        yield "-" if bound and part == "leakage" else f"{by[part]:.4g}"
 
 
 def _delayed(energy: float, rows: Sequence[Record]) -> str:

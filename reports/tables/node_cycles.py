@@ -1,4 +1,4 @@
-"""What the cycles of each node of a graph are spent on, in percent that add up to 100."""
+"""What the cycles of each node of a graph are spent on, in percent."""
 
 from collections.abc import Iterator, Sequence
 
@@ -24,8 +24,8 @@ def node_cycles(records: Sequence[Record]) -> Table | None:
         return None
     heads = ("Accelerator", "Bits", "Node", "Kind", "Cycles", "Of all, %", *(f"{head}, %" for head in BRIEF.values()))
     note = (
-        "Every node that takes time, in the graph's order; the columns behind `Of all` add up to 100 in each row. DRAM is"
-        " put down to the product that waits for it; vector work that runs beside a product takes none."
+        "Every node that takes time, in the graph's order; the columns behind `Of all` are in percent of the row, rounded."
+        " DRAM is put down to the product that waits for it; vector work that runs beside a product takes none."
     )
     return filled("Cycles node by node", heads, lines, lambda _: note, place=75, first=True)
 
@@ -42,5 +42,5 @@ def _rows(case: Case, nodes: dict[str, dict[str, float]], roles: dict[str, str])
                 roles[name],
                 f"{cycles:,.0f}",
                 f"{100 * cycles / whole:.2f}",
-                *(f"{share:.1f}" for share in shares([split[part] for part in PARTS], 1)),
+                *(f"{share:.1f}" for share in shares([split[part] for part in PARTS])),
             )

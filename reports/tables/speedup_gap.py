@@ -25,7 +25,8 @@ def speedup_gap(records: Sequence[Record]) -> Table | None:
         f"On paper: the theoretical speedup over float, a ratio of counted operations{counted(records, found)}."
         " Over float32: the same array with float32 MACs and traffic; over 8 bits: the machine's own 8-bit form. Each column"
         " takes one part more of the cycles into both sides of the ratio; the last is the ratio of all cycles. None is a"
-        " measured time."
+        " measured time. The float32 array has as many PEs, not as much silicon, which flatters float32: its PEs are larger,"
+        " so that fewer of them would fit."
     )
     return filled("Speedup on paper and on the machine", heads, lines, lambda _: note, place=73, first=True)
 

@@ -56,6 +56,7 @@ def _estimate(workload: str, name: str, bits: int) -> list[Record]:
     everything = {"": (total, sum(moved for _, moved in splits.values())), **splits}
     rows = [
         _record(workload, "peak", pes * rates[bits], "MAC/cycle", **about),
+        _record(workload, "peak", pes * rates[8], "MAC/cycle", "patch_embed", a_bits=8, w_bits=8, **about),
         _record(workload, "bandwidth", bandwidth, "B/cycle", **about),
     ]
     for node, (split, moved) in everything.items():
@@ -75,8 +76,25 @@ def _estimate(workload: str, name: str, bits: int) -> list[Record]:
     rows.append(_record(workload, "latency", cycles / mhz / 1e3, "ms", **about))
     rows.append(_record(workload, "fps", 1e6 * mhz / cycles, "frames/s", **about))
     rows.append(_record(workload, "utilisation", total["useful"] / cycles, "fraction", **about))
-    rows += _energies(workload, bits, about, everything[""][1])
+    rows += _energies(workload, bits, about, everything[""][1]) + _roles(workload, about)
+    rows += _units(workload, about, cycles) if name == "bitfusion" else []
     return rows + _speedups(workload, about, total, bits)
+
+
+def _roles(workload: str, about: dict[str, object]) -> list[Record]:
+    """What the vector unit works on, a part of which the arrays wait for."""
+    return [
+        _record(workload, metric, cycles * part, "cycles", role, **{**about, "level": "role"})
+        for role, cycles in {"softmax": 3e5, "layernorm": 1e5, "gelu": 2.3e5}.items()
+        for metric, part in (("busy_cycles", 1.0), ("vector_cycles", 0.4))
+    ]
+
+
+def _units(workload: str, about: dict[str, object], cycles: float) -> list[Record]:
+    """As if it were a pipeline, whose softmax is the slowest."""
+    found = {**{group: cycles * (0.5 + 0.05 * i) for i, group in enumerate(MMAC)}, "softmax": cycles}
+    about = {**about, "level": "unit"}
+    return [_record(workload, "unit_cycles", v, "cycles", unit, **about) for unit, v in found.items()]
 
 
 def _energies(workload: str, bits: int, about: dict[str, object], moved: float) -> list[Record]:
@@ -84,8 +102,11 @@ def _energies(workload: str, bits: int, about: dict[str, object], moved: float) 
     for table, (compute, memory) in ENERGIES.items():
         mj = {"mac": 0.03 * bits**2 * compute, "sram": 0.11 * bits * memory, "dram": moved * 1.2e-7 * memory}
         mj |= {"vector": 0.05, "leakage": 0.2 * compute}
+        said = {**about, "table": table} | ({"leakage": "none"} if table == "horowitz_45nm" else {})
+        mj["leakage"] *= table != "horowitz_45nm"
         mj["total"] = sum(mj.values())
-        rows += [_record(workload, "energy", v, "mJ", component=c, table=table, **about) for c, v in mj.items()]
+        rows += [_record(workload, "energy", v, "mJ", component=c, **said) for c, v in mj.items()]
+        rows.append(_record(workload, "area", 4 * compute, "mm2", table=table, **about))
     return rows
 
 

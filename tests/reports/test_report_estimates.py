@@ -29,7 +29,9 @@ from reports.tables.cycles_split import cycles_split
 from reports.tables.energy_tables import energy_tables
 from reports.tables.estimates import estimates
 from reports.tables.node_cycles import node_cycles
+from reports.tables.pipeline_units import pipeline_units
 from reports.tables.speedup_gap import speedup_gap
+from reports.tables.vector_work import vector_work
 
 PARTS = ("useful", "mapping", "fill", "port", "dram", "vector")
 
@@ -109,18 +111,10 @@ def test_what_is_not_whole_is_not_there():
 
 
 @pytest.mark.parametrize(
-    ("amounts", "places", "percent"),
-    [
-        ((1, 1, 1), 0, (34, 33, 33)),
-        ((1, 1, 1), 1, (33.4, 33.3, 33.3)),
-        ((5, 0, 0), 0, (100, 0, 0)),
-        ((2, 995, 3), 0, (0, 100, 0)),
-        ((0, 0), 1, (0, 0)),
-        ((), 0, ()),
-    ],
+    ("amounts", "percent"), [((1, 3), (25, 75)), ((5, 0, 0), (100, 0, 0)), ((0, 0), (0, 0)), ((), ())]
 )
-def test_shares_add_up(amounts, places, percent):
-    assert shares(amounts, places) == percent
+def test_shares_are_percent(amounts, percent):
+    assert shares(amounts) == percent
 
 
 def test_the_estimates():
@@ -139,6 +133,13 @@ def test_the_estimates():
         ("w", "b", "W4A4", "1.000", "", "", "", "", ""),
     )
     assert "MAC/B:" in table.note
+    assert "nothing was measured." in table.note
+    seen = estimates([*rows, record("fps", 1.0, accelerator="b", activity="act.json, 20 images")])
+    assert "codes as measured: act.json, 20 images." in seen.note
+    assert "nothing was measured" not in seen.note
+    sized = estimates([*rows, record("area", 1.25, table="t"), record("area", 3.5, table="u")])
+    assert (sized.columns[-1], sized.rows[0][-1], sized.rows[1][-1]) == ("Area, mm2 (proxy)", "1.25 to 3.5", "")
+    assert "Area:" in sized.note
     batched = estimates([*split(1e6, 0, 0, 0, 0, 0), *split(2e6, 0, 0, 0, 0, 0, batch=8)])
     assert batched.rows == (("w", "a", "W4A4", "1", "1.000"), ("w", "a", "W4A4", "8", "2.000"))
 
@@ -151,10 +152,62 @@ def test_cycles_by_group():
         ("a", "W4A4", "all layers", "", "10.000", "60.0", "20.0", "10.0", "0.0", "10.0", "0.0"),
     )
     upper, lower = drawn_split(rows).figure.axes
-    assert bars(upper) == [(0, 6), (6, 2), (8, 1), (9, 1)]
+    assert bars(upper) == [(0, 60), (60, 20), (80, 10), (90, 10)]
+    assert upper.get_xlim() == (0, 100)
+    assert upper.get_title(loc="left") == "a, W4A4\nall layers = 100 %: 10 M cycles"
     assert bars(lower) == [(0, 1), (1, 1), (0, 5), (5, 1), (6, 1), (7, 1)]
     assert [text.get_text() for text in lower.get_yticklabels()] == ["qk", "fc1"]
-    assert [text.get_text() for text in upper.texts] == ["60", "20", "10", "10", "10 M", "all layers"]
+    assert [text.get_text() for text in upper.texts] == ["60", "20", "10", "10"]
+
+
+def test_percents_are_the_same_in_figure_table_and_words():
+    rows = split(374e3, 252e3, 374e3, 0, 0, 0)  # made to add up to 100, 37.4 % would be 38
+    assert cycles_split(rows).rows[0][4:7] == ("37.4", "25.2", "37.4")
+    upper, _ = drawn_split(rows).figure.axes
+    assert [text.get_text() for text in upper.texts] == ["37", "25", "37"]
+    assert "Useful work takes 37 % of the cycles" in prose.accelerator(rows).paragraphs[1]
+
+
+UNITS = [
+    *(record("unit_cycles", n, unit, level="unit") for unit, n in (("fc1", 4e6), ("softmax", 1e7), ("qk", 5e6))),
+]
+
+
+def test_groups_of_a_pipeline_have_a_share_of_the_interval():
+    words = "On a, a pipeline, all units work at once: a group's cycles are its share of the interval between images."
+    assert words in cycles_split([*ONE, *UNITS]).note
+    assert words in drawn_split([*ONE, *UNITS]).caption
+    assert "pipeline, all" not in cycles_split(ONE).note + drawn_split(ONE).caption
+
+
+def test_the_units_of_a_pipeline():
+    table = pipeline_units([*ONE, *UNITS])
+    assert table.title == "Units of a pipeline: softmax sets the interval"
+    assert table.rows == (
+        ("a", "W4A4", "softmax", "10,000,000", "100.0"),
+        ("a", "W4A4", "qk", "5,000,000", "50.0"),
+        ("a", "W4A4", "fc1", "4,000,000", "40.0"),
+    )
+    slower = [*split(1.2e7, 0, 0, 0, 8e6, 0, accelerator="b"), record("unit_cycles", 1e7, "qk", "b", level="unit")]
+    both = pipeline_units([*ONE, *UNITS, *slower])
+    assert both.title == "Units of a pipeline: softmax (a, W4A4), DRAM (b, W4A4) set the interval"
+    assert both.rows[-1] == ("b", "W4A4", "qk", "10,000,000", "50.0")
+    batched = [*split(8e7, 0, 0, 0, 0, 0, batch=8), record("unit_cycles", 1e7, "qk", batch=8, level="unit")]
+    assert pipeline_units(batched).rows == (("a", "W4A4", "qk", "10,000,000", "100.0"),)
+    assert pipeline_units(UNITS[:1]).rows == (("a", "W4A4", "fc1", "4,000,000", "100.0"),)
+    assert pipeline_units(ONE) is None
+
+
+def test_what_the_vector_unit_works_on():
+    rows = [*ONE, record("busy_cycles", 2e6, "gelu", level="role"), record("vector_cycles", 5e5, "gelu", level="role")]
+    rows += [record("busy_cycles", 3e6, "softmax", level="role"), record("vector_cycles", 1e6, "softmax", level="role")]
+    assert vector_work(rows).rows == (
+        ("a", "W4A4", "softmax", "3.000", "1.000", "10.0"),
+        ("a", "W4A4", "gelu", "2.000", "0.500", "5.0"),
+        ("a", "W4A4", "all work", "5.000", "1.500", "15.0"),
+    )
+    assert cycles_split(rows).rows == cycles_split(ONE).rows
+    assert vector_work(ONE) is None
 
 
 def test_cycles_node_by_node():
@@ -188,6 +241,7 @@ def test_from_paper_to_the_machine():
     assert bars(axes) == [(0, 6.14), *over_float, *[(0, 4)] * 5, (0, 2), (2, 2)]
     assert [text.get_text() for text in axes.texts][:3] == ["6.14x", "16.00x", "12.00x"]
     assert "counted operations by qvit_table." in speedup_gap(GAP).note
+    assert "The float32 array has as many PEs, not as much silicon, which flatters float32" in speedup_gap(GAP).note
     assert [r.value for r in on_paper(GAP, next(iter(cases(GAP))))] == [6.14, 7.33]
 
 
@@ -226,6 +280,7 @@ def test_energy_under_each_table():
         ("a, W4A4", "u", "1", "1", "1", "1", "1", "5", "10"),
     )
     assert "4.0x (a, W4A4). Not shown here: W8A8." in table.note
+    assert "lower bound" not in table.note + energy_spread(rows).caption
     absolute, share = energy_spread(rows).figure.axes
     assert absolute.get_title(loc="left") == "a, W4A4: 4.0x between energy tables"
     assert bars(absolute)[:5] == [(0, 1), (1, 2), (3, 3), (6, 4), (10, 10)]
@@ -233,6 +288,52 @@ def test_energy_under_each_table():
     assert [text.get_text() for text in absolute.texts] == ["20 mJ", "5 mJ"]
     alone = energy_spread(rows[:6]).figure.axes[0]
     assert alone.get_title(loc="left") == "a, W4A4"
+
+
+def test_leakage_that_a_source_does_not_give_is_not_zero():
+    rows = [*energy("t", 1, 2, 3, 4, 0, leakage="none"), *energy("u", 1, 1, 1, 1, 1)]
+    table = energy_tables(rows)
+    assert [row[6] for row in table.rows] == ["-", "1"]
+    assert table.right_aligned()[6]
+    assert " -: the source of the table has no leakage, its total is then a lower bound." in table.note
+    assert " No leakage in the source, a lower bound: t." in energy_spread(rows).caption
+
+
+def test_groups_stand_under_the_roof_of_their_own_width():
+    rows = [*ONE, record("macs", 4e9), record("intensity", 50.0), record("peak", 1024.0), record("bandwidth", 16.0)]
+    rows += [record("macs", 4e9, "fc1"), record("intensity", 40.0, "fc1")]
+    rows += [record("peak", 256.0, "fc1", a_bits=8, w_bits=8)]
+    plot = roofline(rows)
+    (axes,) = plot.figure.axes
+    assert [text.get_text() for text in axes.texts][:2] == ["W4A4\n1,024", "W8A8\n256"]
+    star, fc1, roof, lower, _ = axes.lines
+    assert star.get_color() == roof.get_color() != fc1.get_color() == lower.get_color()
+    assert lower.get_xydata().tolist()[0] == [16, 256]
+    assert [text.get_text() for text in plot.figure.legends[0].get_texts()][:2] == ["W8A8", "W4A4"]
+    assert "no DRAM traffic" not in [text.get_text() for text in axes.texts]
+
+
+def test_groups_without_dram_traffic_stand_beside_the_axis():
+    rows = [*ONE, record("macs", 4e9), record("intensity", 50.0)]
+    rows += [record("macs", 1e9, "qk"), record("dram_bytes", 0.0, "qk")]
+    plot = roofline(rows)
+    (axes,) = plot.figure.axes
+    assert "Right of the dotted line: groups without DRAM traffic." in plot.caption
+    assert [text.get_text() for text in axes.texts] == ["no DRAM traffic"]
+    _, qk, line = axes.lines
+    at = axes.transAxes.inverted().transform(qk.get_transform().transform(qk.get_xydata()))[0][0]
+    edge = axes.transAxes.inverted().transform(line.get_transform().transform(line.get_xydata()))[0][0]
+    assert edge < at < 1
+    assert qk.get_ydata()[0] == 500
+    assert max(axes.get_xticks()) <= line.get_xdata()[0]
+
+
+def test_of_a_pipeline_the_whole_stands_alone_under_the_roof():
+    rows = [*ONE, *UNITS, record("macs", 4e9), record("intensity", 50.0)]
+    rows += [record("macs", 4e9, "fc1"), record("intensity", 40.0, "fc1")]
+    plot = roofline(rows)
+    assert [line.get_xydata().tolist() for line in plot.figure.axes[0].lines] == [[[50, 400]]]
+    assert " Of a, a pipeline, all layers alone: its units work at once." in plot.caption
 
 
 def test_the_roofline():

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hwsim.accel.accelerator import Accelerator, changed, varied
+from hwsim.accel.area import area_um2
 from hwsim.accel.compute import Reals
 from hwsim.accel.energy import EnergyTable
 from hwsim.accel.estimate import PARTS
@@ -143,13 +144,6 @@ def _numbers(program: Program, machine: Accelerator, many: int, batch: int, tabl
 def one_at_a_time(machine: Accelerator) -> bool:
     """Whether its model takes one configuration at a time."""
     return bool(machine.compat) or machine.pipeline is not None
-
-
-def area_um2(machine: Accelerator, table: EnergyTable) -> Reals:
-    """A proxy of the area that the machine takes: the arithmetic of its PEs, and the bits of its memories."""
-    buffers = machine.buffers
-    kib = buffers.activations.kib + buffers.weights.kib + buffers.outputs.kib + buffers.resident_kib
-    return np.asarray(table.area_um2(machine.precision) * machine.pes + table.sram_um2_per_bit * 8192 * kib)
 
 
 def _said(keys: Sequence[str], values: Sequence[Any]) -> str:

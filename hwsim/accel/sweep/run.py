@@ -125,10 +125,11 @@ def _check(spec: Spec, pricer: Pricer) -> None:
         for bits in spec.bits:
             pricer.program(model, bits)
     for machine in pricer.accelerators.values():
-        for axis in pricer.space.outer[4:]:
+        alone = one_at_a_time(machine)
+        for axis in (*pricer.space.outer[4:], *(pricer.space.numeric if alone else ())):
             for values in axis.values:
                 changed(machine, dict(zip(axis.keys, values, strict=True)))
-        for axis in pricer.space.numeric:
+        for axis in () if alone else pricer.space.numeric:
             varied(machine, {key: np.array(axis.column(index)) for index, key in enumerate(axis.keys)})
 
 

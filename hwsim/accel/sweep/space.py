@@ -15,16 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.accel.accelerator import SINGLE
 from hwsim.errors import HwsimError
 
 Numbers = NDArray[np.int64]
 
 MOST = 10_000_000
 """Points that one sweep may have."""
-
-
-ONE_AT_A_TIME = ("precision.", "pipeline.", "dram.float_bits")
-"""Keys with numbers of which a machine can have only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Axis:
     def numeric(self) -> bool:
         """Whether all its values are numbers, of which one machine can have many."""
         numbers = all(type(value) in (int, float) for one in self.values for value in one)
-        return numbers and not any(key.startswith(ONE_AT_A_TIME) for key in self.keys)
+        return numbers and not any(key.startswith(SINGLE) for key in self.keys)
 
     def column(self, index: int) -> tuple[Any, ...]:
         """The values of its key number `index`."""

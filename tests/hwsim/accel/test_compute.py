@@ -56,10 +56,10 @@ def test_totals_of_deit_small(side: int, dataflow: str, program_of: Callable[[st
 def test_arrays_share_products(m: int, k: int, n: int, batch: int, count: int, split: str) -> None:
     """Restated: pieces are dealt out one per array and round; a round is as long as one piece."""
     found = computes(gemm(m, k, n, batch), ONE, array(count=count, split=split, interconnect="broadcast"))[0]
-    pieces = max(1, count // batch) if split != "none" else 1
-    height, width = (math.ceil(m / pieces), n) if split == "m" else (m, math.ceil(n / pieces) if split == "n" else n)
-    at_once = count // pieces
-    rounds = len(range(0, batch, at_once))
+    free = max(1, count // batch) if split != "none" else 1
+    height, width = (math.ceil(m / free), n) if split == "m" else (m, math.ceil(n / free) if split == "n" else n)
+    pieces = len(range(0, m, height)) * len(range(0, n, width))
+    rounds = len(range(0, batch, max(1, count // pieces)))
     assert float(found.cycles) == rounds * -(-height // 4) * -(-width // 4) * k
     assert float(found.fill) == 0
     assert float(found.useful) == pytest.approx(batch * m * k * n / (16 * count))
@@ -105,7 +105,7 @@ def buffers(kib: float, double: bool = False, packing: str = "dense", port: int 
 )  # fmt: skip
 def test_tiles_against_loops_that_count(m: int, k: int, n: int, bits: tuple[int, int], room: int) -> None:
     """Never more than the best order and tile of operands that loops find; never less than reading each operand once."""
-    found = fetched(gemm(m, k, n, bits=bits), buffers(room / 8192), np.asarray(0.0), np.asarray(0.0))
+    found = fetched(gemm(m, k, n, bits=bits), buffers(room / 8192), np.asarray(0.0), np.asarray(0.0), m * k)
     ours = float(found.a) * m * k * bits[0] + float(found.b) * k * n * bits[1]
     once = m * k * bits[0] + k * n * bits[1]
     assert ours >= once
@@ -132,12 +132,12 @@ def _loops(m: int, k: int, n: int, bits: tuple[int, int], room: int) -> list[flo
 
 def test_sums_that_stay_bound_what_is_fetched() -> None:
     """K too long for any panel: only sums can stay; a tile of 4 x 4 of them moves A and W once per tile."""
-    found = fetched(gemm(8, 10_000, 8), buffers(16 * 32 / 8192), np.asarray(0.0), np.asarray(0.0))
+    found = fetched(gemm(8, 10_000, 8), buffers(16 * 32 / 8192), np.asarray(0.0), np.asarray(0.0), 80_000)
     assert (float(found.a), float(found.b)) == (2, 2)
 
 
 def test_operands_on_chip_are_not_fetched_again() -> None:
-    found = fetched(gemm(64, 64, 64), buffers(0.1), np.asarray(1.0), np.asarray(0.0))
+    found = fetched(gemm(64, 64, 64), buffers(0.1), np.asarray(1.0), np.asarray(0.0), 64 * 64)
     assert (float(found.a), float(found.b)) == (1, 1), "A costs nothing, so weights pass once"
 
 
@@ -166,3 +166,15 @@ def test_serial_units_take_the_bits_that_are_streamed() -> None:
     found = computes(gemm(16, 64, 16), packing, array(interconnect="broadcast"))[0]
     lanes = packing.m * packing.k * packing.n
     assert float(found.useful) == pytest.approx(16 * 64 * 16 * 3.25 / lanes / 16)
+
+
+def test_products_are_not_cut_into_more_pieces_than_they_have_columns() -> None:
+    """200 columns on 1024 arrays: 200 pieces of one column: each reads A once, its weights for 7 folds."""
+    found = computes(gemm(197, 384, 200), ONE, array(32, 32, count=1024, split="n"))[0]
+    assert (found.a_words, found.b_words, found.written_words) == (200 * 197 * 384, 7 * 384 * 200, 197 * 200)
+
+
+def test_windows_that_overlap_are_fetched_once_where_the_image_fits() -> None:
+    """A convolution's M K counts every window; what must fit is the image."""
+    found = fetched(gemm(100, 90, 8), buffers(1), np.asarray(0.0), np.asarray(0.0), 1000)
+    assert (float(found.a), float(found.b)) == (1, 1)

@@ -14,6 +14,7 @@ from hwsim.accel import accelerator as accelerators
 from hwsim.accel import energy, evaluate, float32
 from hwsim.accel.accelerator import Accelerator, changed, varied
 from hwsim.accel.activity import Activity
+from hwsim.accel.compute import for_images
 from hwsim.accel.estimate import COMPONENTS, PARTS, Estimate
 from hwsim.accel.gap import speedups
 from hwsim.accel.program import Program
@@ -62,8 +63,8 @@ def test_parts_add_up(
     assert sum(float(found.parts[part]) for part in PARTS) == pytest.approx(float(found.cycles))
     assert sum(float(cost.cycles) * cost.stage.times for cost in found.costs) == pytest.approx(float(found.cycles))
     nodes = list(found.nodes())
-    assert sum(sum(parts.values()) for _, _, parts, _ in nodes) == pytest.approx(float(found.cycles))
-    assert sum(moved for *_, moved in nodes) == pytest.approx(float(found.dram_bytes))
+    assert sum(sum(parts.values()) for _, _, parts, *_ in nodes) == pytest.approx(float(found.cycles))
+    assert sum(moved for *_, moved, _ in nodes) == pytest.approx(float(found.dram_bytes))
     assert sum(cost.macs * cost.stage.times for cost in found.costs) == found.macs == batch * program_of(SWIN).macs
 
 
@@ -155,21 +156,28 @@ def test_bit_fusion_as_its_own_simulator_has_it(bits: tuple[int, int], program_o
     assert float(joules["sram"]) / 1e3 == pytest.approx(total["E_sram_nJ"], rel=0.02)
 
 
-def test_bit_fusion_takes_one_configuration_at_a_time(program_of: ProgramOf) -> None:
-    machine = changed(accelerators.find("bit_fusion"), {"compat": "bitfusion"})
-    with pytest.raises(HwsimError) as caught:
-        evaluate(program_of(TINY), varied(machine, {"array.rows": np.array([8, 16])}))
-    assert str(caught.value) == (
-        'bit_fusion: compat = "bitfusion" must have one array and one configuration, got several; set compat = ""'
-    )
+def test_machines_of_which_there_is_one_configuration_at_a_time() -> None:
+    tool = changed(accelerators.find("bit_fusion"), {"compat": "bitfusion"})
+    for machine, kind in ((tool, 'compat = "bitfusion"'), (accelerators.find("hg_pipe"), "a pipeline")):
+        with pytest.raises(HwsimError) as caught:
+            varied(machine, {"clock_mhz": np.array([100.0, 200.0])})
+        assert str(caught.value) == (
+            f"varied {machine.name}: must be an array of our own model, got {kind}; take `changed`, one by one"
+        )
+        with pytest.raises(HwsimError) as caught:
+            float32(machine)
+        assert (
+            str(caught.value)
+            == f"{machine.name}: floats need an array of our own model, got {kind}; quantize the model"
+        )
 
 
 def test_traffic_without_and_with_memory_for_activations(base: Accelerator, program_of: ProgramOf) -> None:
     """With large buffers every value that crosses moves twice, or not at all; weights, input and output always once."""
-    roomy = {f"buffers.{name}.kib": 2**20 for name in ("activations", "weights", "outputs")}
+    roomy = {f"buffers.{name}.kib": 2**16 for name in ("activations", "weights", "outputs")}
     whole = program_of(SMALL).at(4, 4)
     once = sum(row.weights * row.gemm.b_bits / 8 for row in whole.rows if row.gemm)
-    once += sum(row.parameters for row in whole.rows if row.node in whole.flow.stage_of) * 2
+    once += sum(row.parameters for row in whole.rows) * 2
     once += 3 * 224 * 224 + 1000 * 2
     none = evaluate(whole, changed(base, {**roomy, "buffers.resident_kib": 0}))
     inside = [value for value in whole.flow.values.values() if value.born >= 0 and not value.output]
@@ -186,6 +194,65 @@ def test_traffic_without_and_with_memory_for_activations(base: Accelerator, prog
     )
 
 
+def test_arrays_without_work_cost_nothing(base: Accelerator, program_of: ProgramOf) -> None:
+    """More arrays than products, nothing split: the others idle, and neither fetch nor hold anything up."""
+    counts = np.array([24, 48, 4096])
+    wide = {f"buffers.{name}.bytes_per_cycle": 2**20 for name in ("activations", "weights", "outputs")}
+    machine = changed(base, {**wide, "buffers.resident_kib": 0})
+    found = evaluate(program_of(TINY), varied(machine, {"array.count": counts}))
+    assert np.ptp(found.cycles) == pytest.approx(0)
+    assert np.ptp(np.broadcast_to(found.dram_bytes, counts.shape)) == 0
+    split = evaluate(program_of(TINY), varied(changed(machine, {"array.split": "n"}), {"array.count": counts}))
+    assert np.all(np.diff(split.cycles - split.parts["dram"]) <= 1e-6)
+
+
+def test_a_batch_goes_in_parts_where_that_is_quicker(base: Accelerator, program_of: ProgramOf) -> None:
+    """Memory for the activations of one image: eight at once would all go to DRAM, one by one they stay."""
+    machine = changed(base, {"buffers.resident_kib": 600, "dram.gb_per_s": 2})
+    whole = program_of(SMALL).at(4, 4)
+    one, eight = (evaluate(whole, machine, batch=batch) for batch in (1, 8))
+    assert float(eight.cycles) <= 8 * float(one.cycles) * (1 + 1e-12)
+    assert eight.macs == 8 * one.macs == sum(cost.macs * cost.stage.times for cost in eight.costs)
+    roomy = evaluate(whole, changed(machine, {"buffers.resident_kib": 2**14}), batch=8)
+    assert float(roomy.dram_bytes) < float(eight.dram_bytes)
+    mixed = evaluate(whole, varied(machine, {"buffers.resident_kib": np.array([600, 2**14])}), batch=8)
+    assert mixed.cycles.tolist() == pytest.approx([float(eight.cycles), float(roomy.cycles)])
+    assert mixed.dram_bytes.tolist() == pytest.approx([float(eight.dram_bytes), float(roomy.dram_bytes)])
+
+
+def test_values_stay_for_as_many_images_as_are_alive(base: Accelerator, program_of: ProgramOf) -> None:
+    """A stage priced for two images needs twice the memory that it needs for one."""
+    from hwsim.accel.traffic import Traffic
+
+    machine = changed(base, {"buffers.resident_kib": 100})
+    stage = next(s for s in program_of(TINY).at(4, 4).stages(16) if s.group == "proj")
+    needs = stage.writes[0].stays / 1024
+    for batch in (1, 2):
+        for room, moved in ((needs * batch * 1.001, 0), (needs * batch * 0.999, stage.writes[0].elements * 16 * batch)):
+            found = Traffic(
+                stage, for_images(stage.gemm, batch), changed(machine, {"buffers.resident_kib": room}), batch
+            )
+            assert float(found.moved.writes) == pytest.approx(moved)
+
+
+def test_the_vector_units_words_are_energy_too(base: Accelerator, program_of: ProgramOf) -> None:
+    """Results are written before they are read for DRAM or for the memory between layers, whose words cost as well."""
+    found = evaluate(program_of(TINY).at(4, 4), changed(base, {"buffers.resident_kib": 2**14}))
+    for cost in found.costs:
+        assert float(cost.sram["outputs"].reads) == float(cost.sram["outputs"].writes)
+    table = energy.find("horowitz_45nm")
+    cost = next(c for c in found.costs if c.stage.group == "proj")
+    kept = dataclasses.replace(cost, sram={"resident": cost.sram["resident"]})
+    assert float(found.energy_of(kept, table)["sram"]) > 0
+
+
+def test_leakage_is_of_all_pes_over_all_cycles(base: Accelerator, program_of: ProgramOf) -> None:
+    table = energy.find("bit_fusion_45nm")
+    found = evaluate(program_of(TINY), base)
+    per_pe = float(table.leakage(base.precision, base.clock_mhz))
+    assert float(found.energy(table)["leakage"]) == pytest.approx(per_pe * 32 * 32 * float(found.cycles))
+
+
 def test_stalls_under_double_buffering(base: Accelerator, program_of: ProgramOf) -> None:
     """stall = max(0, middle / bandwidth - work) + ends / bandwidth; without double buffers all of it."""
     whole = program_of(TINY)
@@ -196,7 +263,14 @@ def test_stalls_under_double_buffering(base: Accelerator, program_of: ProgramOf)
     double = evaluate(whole, base)
     for cost in double.costs:
         work = float(cost.cycles) - float(cost.parts["dram"])
-        assert float(cost.dram_bytes) / rate - work - 1e-6 <= float(cost.parts["dram"]) <= float(cost.dram_bytes) / rate
+        gemm, stage = cost.stage.gemm, cost.stage
+        a, b = (
+            0 if t.stays <= base.buffers.resident_kib * 1024 else t.elements * t.bits / 8 for t in (stage.a, stage.b)
+        )
+        rows, cols = min(1, 32 / (gemm.m * gemm.batch)), min(1, 32 / (gemm.n * gemm.batch))
+        ends = a * rows + b * cols + float(cost.dram.writes) / 8 * rows
+        middle = max(0.0, (float(cost.dram_bytes) - ends) / rate - work)
+        assert float(cost.parts["dram"]) == pytest.approx(middle + ends / rate)
 
 
 def test_weights_are_shared_by_a_batch(base: Accelerator, program_of: ProgramOf) -> None:
@@ -252,6 +326,14 @@ def test_a_pipeline_is_as_fast_as_its_slowest_unit(program_of: ProgramOf) -> Non
     four = evaluate(whole, machine, batch=4)
     assert float(four.fps) == pytest.approx(float(found.fps))
     assert float(four.latency_cycles) == 16 * float(found.cycles)
+
+
+def test_nodes_of_a_pipeline_add_up_and_its_units_are_told(program_of: ProgramOf) -> None:
+    found = evaluate(program_of(TINY), accelerators.find("hg_pipe"))
+    assert sum(sum(parts.values()) for _, _, parts, *_ in found.nodes()) == pytest.approx(float(found.cycles))
+    assert max(found.units, key=lambda name: found.units[name]) == "softmax"
+    assert found.units["softmax"] == float(found.cycles)
+    assert found.units["patch_embed"] == 56_448
 
 
 def test_a_pipeline_without_a_unit(program_of: ProgramOf) -> None:

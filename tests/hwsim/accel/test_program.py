@@ -67,6 +67,7 @@ def test_other_widths_equal_tracing_anew(
     assert ours.weight_bytes == anew.weight_bytes
     for one, other in zip(ours.stages(16, False), anew.stages(16, False), strict=True):
         assert (one.a.bits, one.b.bits) == (other.a.bits, other.b.bits)
+        assert (one.a.elements, one.b.elements) == (other.a.elements, other.b.elements), "of a slice, what is taken"
         if one.nodes != ("blocks.11.mlp.fc2",):  # of floats the head's slice keeps all tokens
             assert _bits(one.writes) == _bits(other.writes), "q, k and v are one value where nothing quantizes them"
         assert one.by_rows == other.by_rows

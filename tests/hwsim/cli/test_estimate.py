@@ -1,6 +1,8 @@
 """`hwsim estimate` and `hwsim agreement`: what they print, what they write, and one line for bad input."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,35 @@ def test_other_values_of_the_machine(capsys: Any) -> None:
     assert value(wide, "vector_cycles") < value(plain, "vector_cycles") / 100
 
 
+def test_measured_codes_are_said(capsys: Any, tmp_path: Path) -> None:
+    import numpy as np
+
+    graph, images, activity = tmp_path / "g.graph", tmp_path / "i.npy", tmp_path / "act.json"
+    assert run(["trace", DIGITS, "--out", str(graph)]) == 0
+    np.save(images, np.random.default_rng(0).uniform(-1, 1, (3, 1, 32, 32)).astype(np.float32))
+    assert run(["simulate", str(graph), "--input", str(images), "--activity", str(activity)]) == 0
+    capsys.readouterr()
+    assert run(["estimate", str(graph), "--accelerator", "loom", "--activity", str(activity)]) == 0
+    assert "Codes as in act.json, 3 images." in capsys.readouterr().out
+    rows = records(capsys, graph, "--accelerator", "loom", "--activity", activity)
+    assert {r["tags"].get("activity") for r in rows} == {"act.json, 3 images"}
+    assert value(rows, "useful_cycles") < value(records(capsys, graph, "--accelerator", "loom"), "useful_cycles")
+
+
+def test_without_torch_a_graph_file_will_do(tmp_path: Path) -> None:
+    graph = tmp_path / "digits.graph"
+    assert run(["trace", DIGITS, "--out", str(graph)]) == 0
+    code = "import sys; sys.modules['torch'] = None; from hwsim.cli import run; sys.exit(run(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "estimate"]
+    done = subprocess.run([*command, graph, "--accelerator", "loom"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run([*command, DIGITS, "--accelerator", "loom"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: torch: must be installed for this, got no such package; pip install 'hwsim[all]'"
+    )
+
+
 def test_floats_run_on_a_machine_of_floats(capsys: Any) -> None:
     rows = records(capsys, "digits_float", "--accelerator", "systolic_16x16")
     assert value(rows, "speedup", over="float32", step="vector") == pytest.approx(1)
@@ -144,6 +175,13 @@ def test_a_graph_file(capsys: Any, tmp_path: Path) -> None:
         (["--accelerator", "loom", "--bits", "nowhere.json"], "nowhere.json: cannot be read as a bits file"),
         (["--accelerator", "loom", "--activity", "nowhere.json"], "nowhere.json: cannot be read as activity"),
         (["--accelerator", "loom", "--batch", "0"], "Invalid value for '--batch'"),
+        (["--accelerator", "loom", "--batch", "1000000"], "Invalid value for '--batch'"),
+        (["--accelerator", "loom", "--wbits", "2"],
+         "--wbits: widths are those of the workload digits_w4a4, got 2 beside it; leave out --wbits"),
+        (["--accelerator", "loom", "--bits", "b.json", "--abits", "3"],
+         "--abits: widths are those of the file b.json, got 3 beside it; leave out --abits"),
+        (["--accelerator", "loom", "--set", "energy=nosuch"], "energy table: unknown name, got 'nosuch'; known, nearest"),
+        (["--accelerator", "loom", "--set", "clock_mhz=0.4"], "loom: clock_mhz must be a number of MHz from 1 to 10000"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(arguments: list[str], message: str, capsys: Any) -> None:
