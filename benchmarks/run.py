@@ -1,6 +1,7 @@
 """Measures what BENCHMARKS.md states: `make bench`, or one part with options of its own.
 
-    python benchmarks/run.py [trace] [cost] [gemm] [models] [train] [--models M ...] [--rounds N] [--batch N] [--threads N]
+    python benchmarks/run.py [trace] [cost] [accel] [gemm] [models] [train] [--models NAME ...] [--rounds N] [--batch N]
+        [--threads N ...]
 
 Tables go to stdout, progress to stderr, everything as JSON to the output folder. All figures are core-seconds (user and
 system time of all threads) of warm processes (of whole ones in part cost), taken in turns; a time is the median over the
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import accel_cases
 import cost_cases
 import gemm_cases
 import machine
@@ -24,7 +26,7 @@ import ours
 import trace_cases
 import train_cases
 
-PARTS = ("trace", "cost", "gemm", "models", "train")
+PARTS = ("trace", "cost", "accel", "gemm", "models", "train")
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -96,6 +98,13 @@ def cost(options: argparse.Namespace) -> None:
     show(f"One more configuration of {cost_cases.TALLIED}, traced", cost_cases.tally_table(tallies))
 
 
+def accel(options: argparse.Namespace) -> None:
+    """Part `accel`."""
+    found, whole = accel_cases.run_accel(options.out, say)
+    keep(options.out, "accel", {**found, "estimate": dataclasses.asdict(whole)})
+    show(f"Estimates of {accel_cases.MODEL}, W4A4, on {accel_cases.MACHINE}", accel_cases.table_of(found, whole))
+
+
 def gemm(options: argparse.Namespace) -> None:
     """Part `gemm`."""
     result = gemm_cases.run_ladder(options.tiers or ours.tiers(), options.rounds, say)
@@ -142,7 +151,8 @@ def main() -> None:
     options = parsed()
     print(*(f"{key:12} {value}" for key, value in machine.facts().items()), sep="\n")
     for part in options.parts or PARTS:
-        {"trace": trace, "cost": cost, "gemm": gemm, "models": models, "train": train}[part](options)
+        run = {"trace": trace, "cost": cost, "accel": accel, "gemm": gemm, "models": models, "train": train}
+        run[part](options)
 
 
 if __name__ == "__main__":

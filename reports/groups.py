@@ -28,7 +28,7 @@ _ORDER = (*COLOURS, "other", "elementwise")
 
 def macs_by_group(records: Sequence[Record]) -> dict[str, dict[str, float]]:
     """For each workload, MACs by group; at several bit widths the first, since MACs do not depend on bits."""
-    rows = [r for r in select(records, "macs") if r.node]
+    rows = [r for r in select(records, "macs") if r.node and not r.accelerator]
     return {w: {r.node: number(r) for r in reversed(rows) if r.workload == w} for w in workloads(rows)}
 
 

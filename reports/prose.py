@@ -1,9 +1,12 @@
-"""The words at the head of the report: how to read what is in it, and which convention yields which claimed figure."""
+"""The words of the report: how to read what is in it, which convention yields which claimed figure, and what each
+accelerator gives and why."""
 
 from collections.abc import Sequence
 
 from hwsim.record import Record
-from reports import verdicts
+from reports import estimates, verdicts
+from reports.passage import Passage
+from reports.prefixes import engineering
 from reports.ratios import RATIOS, claimed, documented
 from reports.rows import bits, bits_label, label, number, select
 
@@ -32,12 +35,27 @@ _STUDIES = (
     "Divergence is the Kullback-Leibler divergence from fake quant's predictions, natural logarithm, mean over the test"
     " images. It tells small changes apart where accuracy, which moves in steps of one image, does not.",
 )
+_ACCELERATOR = (
+    "What follows is of models of accelerators, by closed forms: no number of it was measured on hardware. An estimate's"
+    " cycles split into six parts that add up to them. A theoretical speedup, as papers print it, knows of none but the"
+    " first."
+)
 
 
 def about(records: Sequence[Record]) -> tuple[str, ...]:
     """How to read the figures and tables that the records give."""
     ratios = _RATIOS if select(records, *RATIOS) else ()
     return (*ratios, *_STUDIES) if any(r.tag("study") for r in records) else ratios
+
+
+def accelerator(records: Sequence[Record]) -> Passage | None:
+    """What each accelerator gives for the first workload at the width nearest to W4A4: which part of its cycles is the
+    largest, and what is left of the speedup on paper. None where no cycles were split."""
+    found = {case: rows for case, rows in estimates.shown(estimates.cases(records)).items() if estimates.parts(rows)}
+    if not found:
+        return None
+    said = (_estimate(case, found[case], records) for case in estimates.usual(found))
+    return Passage("Accelerator", (_ACCELERATOR, *said), place=70)
 
 
 def findings(records: Sequence[Record]) -> tuple[str, ...]:
@@ -49,6 +67,50 @@ def findings(records: Sequence[Record]) -> tuple[str, ...]:
         claims.setdefault((row.workload, row.metric, bits(row), row.tag("claim"), row.tag("printed")), []).append(row)
     counted = verdicts.summary(records)
     return (*(_finding(found, records) for found in claims.values()), *([counted] if counted else []))
+
+
+def _estimate(case: estimates.Case, rows: Sequence[Record], records: Sequence[Record]) -> str:
+    """`DeiT-S on bitfusion, W4A4: 3.503 M cycles, 7.006 ms, 142.7 frames/s.`, where they go, and the gap."""
+    split = dict(zip(estimates.PARTS, estimates.parts(rows) or (), strict=True))
+    share = dict(zip(split, estimates.shares(tuple(split.values())), strict=True))
+    numbers = [f"{engineering(sum(split.values()))} cycles"]
+    for metric, unit in (("latency", "ms"), ("fps", "frames/s")):
+        amount = estimates.value(rows, metric)
+        numbers += [] if amount is None else [f"{amount:,.4g} {unit}"]
+    largest = max((part for part in split if part != "useful"), key=split.__getitem__)
+    other = ", no other part any"
+    if split[largest]:
+        other = f"; of the other parts, {estimates.PARTS[largest]} takes most: {share[largest]:.0f} %{_above(rows, largest)}"
+    return (
+        f"{label(case.workload, records)} on {case}: {', '.join(numbers)}. Useful work takes {share['useful']:.0f} % of the"
+        f" cycles{other}.{_gap(case, rows, records)}"
+    )
+
+
+def _above(rows: Sequence[Record], part: str) -> str:
+    """In which group of layers most cycles go to `part`, where groups are known."""
+    amounts = {name: estimates.value(rows, f"{part}_cycles", name) or 0.0 for name in estimates.layers(rows)}
+    most = max(amounts, key=amounts.__getitem__, default="")
+    return f", above all in {most}" if most and amounts[most] else ""
+
+
+def _gap(case: estimates.Case, rows: Sequence[Record], records: Sequence[Record]) -> str:
+    """The speedup on paper and those over each baseline, with the step that changes it most; "" where there is none."""
+    over = {words: found for name, words in estimates.BASELINES.items() if (found := estimates.ladder(rows, name))}
+    if not over:
+        return ""
+    paper = [f" On paper it is {number(r):.2f}x faster than in float." for r in estimates.on_paper(records, case)[:1]]
+    return "".join((*paper, *(f" Over {words}{_climb(steps)}" for words, steps in over.items())))
+
+
+def _climb(steps: Sequence[float]) -> str:
+    """`: useful work gives 4.00x, all cycles 1.64x; DRAM changes it most, from 3.82x to 1.64x.`"""
+    pairs = list(zip([*estimates.PARTS][1:], steps, steps[1:], strict=False))
+    part, before, after = max(pairs, key=lambda pair: max(pair[1] / pair[2], pair[2] / pair[1]))
+    said = f": useful work gives {steps[0]:.2f}x, all cycles {steps[-1]:.2f}x"
+    if f"{before:.2f}" == f"{after:.2f}":
+        return f"{said}."
+    return f"{said}; {estimates.PARTS[part]} changes it most, from {before:.2f}x to {after:.2f}x."
 
 
 def _finding(rows: Sequence[Record], records: Sequence[Record]) -> str:

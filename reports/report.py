@@ -1,4 +1,5 @@
-"""The written report: every table and figure of the catalogues for which there are records, as Markdown and as HTML.
+"""The written report: every table and figure of the catalogues for which there are records, and the words between them,
+as Markdown and as HTML.
 
 All of it is first written to a temporary folder inside `out` and moved into place when it is whole; an earlier report
 in `out` stays until then, and comes back if the move fails. Files of other names in `out` are never touched.
@@ -17,6 +18,7 @@ from hwsim.errors import BadFile
 from hwsim.files import write_text
 from hwsim.record import Record, write_records
 from reports import prose
+from reports.passage import Passage
 from reports.plot import Plot
 from reports.style import save
 from reports.svg import inline_svg
@@ -24,16 +26,17 @@ from reports.table import Table, as_html, as_markdown, markdown_text
 
 TABLES, FIGURES = "reports.tables", "reports.figures"
 _TITLE = "hwsim report"
+_KINDS = {Table: "table", Plot: "figure", Passage: "text"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Section:
     name: str
-    content: Table | Plot
+    content: Table | Plot | Passage
 
     @property
     def anchor(self) -> str:
-        return f"{'table' if isinstance(self.content, Table) else 'figure'}-{self.name}"
+        return f"{_KINDS[type(self.content)]}-{self.name}"
 
 
 def write_report(records: Iterable[Record], out: Path) -> tuple[Path, ...]:
@@ -58,14 +61,17 @@ def write_report(records: Iterable[Record], out: Path) -> tuple[Path, ...]:
 
 
 def sections(records: Sequence[Record]) -> tuple[tuple[_Section, ...], tuple[str, ...]]:
-    """The tables and figures that the records allow, in the order of the report, and the names of those left out."""
+    """What the records allow, in the order of the report, and the names of the tables and figures left out."""
     made = [
         (f"{kind} {name}", name, catalog.find(package, name)(records))
         for kind, package in (("table", TABLES), ("figure", FIGURES))
         for name in catalog.names(package)
     ]
-    shown = sorted((_Section(name, made) for _, name, made in made if made), key=lambda s: s.content.place)
-    return tuple(shown), tuple(title for title, _, made in made if made is None)
+    said = prose.accelerator(records)
+    found = [_Section(name, content) for _, name, content in made if content]
+    found += [_Section("accelerator", said)] if said else []
+    shown = sorted(found, key=lambda s: s.content.place)
+    return tuple(shown), tuple(title for title, _, content in made if content is None)
 
 
 def _render(records: Sequence[Record], folder: Path) -> None:
@@ -92,6 +98,8 @@ def _markdown(shown: Sequence[_Section], skipped: Sequence[str], about: Sequence
         parts.append(f"## {markdown_text(content.title)}")
         if isinstance(content, Table):
             parts.append(as_markdown(content).rstrip("\n"))
+        elif isinstance(content, Passage):
+            parts += [markdown_text(text) for text in content.paragraphs]
         else:
             parts.append(f"![{markdown_text(content.title)}](figures/{section.name}.png)")
             parts.append(markdown_text(content.caption))
@@ -121,11 +129,19 @@ def _html(
                 "title": section.content.title,
                 "table": as_html(section.content) if isinstance(section.content, Table) else "",
                 "drawing": drawings.get(section.name, "") if isinstance(section.content, Plot) else "",
-                "text": section.content.note if isinstance(section.content, Table) else section.content.caption,
+                "paragraphs": section.content.paragraphs if isinstance(section.content, Passage) else (),
+                "text": _text(section.content),
             }
             for section in shown
         ],
     )
+
+
+def _text(content: Table | Plot | Passage) -> str:
+    """What stands below a table or a figure."""
+    if isinstance(content, Passage):
+        return ""
+    return content.note if isinstance(content, Table) else content.caption
 
 
 def _move(fresh: Path, out: Path, kept: Path) -> tuple[Path, ...]:

@@ -34,9 +34,15 @@ def number(record: Record) -> float:
     return float(record.value)
 
 
+MIXED = (0, 0)
+"""The bits of a model whose layers have bits of their own."""
+
+
 def bits(record: Record) -> Bits:
-    """Weight and activation bits from the tags of `record`; raises BadFile where they are not integers."""
+    """Weight and activation bits from the tags of `record`, MIXED where both say so; raises BadFile for other texts."""
     found = record.tag("wbits"), record.tag("abits")
+    if found == ("mixed", "mixed"):
+        return MIXED
     if not all(text.isascii() and text.isdigit() for text in found):
         raise BadFile(
             f"record {record.workload}/{record.metric}: tags wbits and abits must be integers, got {found};"
@@ -46,8 +52,8 @@ def bits(record: Record) -> Bits:
 
 
 def bits_label(pair: Bits) -> str:
-    """`(4, 4)` as `W4A4`; 32 bits on both sides as `float`."""
-    return "float" if pair == (32, 32) else f"W{pair[0]}A{pair[1]}"
+    """`(4, 4)` as `W4A4`; 32 bits on both sides as `float`, MIXED as `mixed`."""
+    return {(32, 32): "float", MIXED: "mixed"}.get(pair) or f"W{pair[0]}A{pair[1]}"
 
 
 def workloads(records: Iterable[Record]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Table: text cells under headings, rendered for the terminal (rich), as Markdown and as HTML.
 
-A column whose cells are all numbers (with a sign, a prefix or a unit) is aligned to the right.
+A column whose cells are all numbers (with a sign, a prefix or a unit) is aligned to the right; `-` is a number that is not
+known.
 """
 
 import html
@@ -33,7 +34,9 @@ class Table:
 
     def right_aligned(self) -> tuple[bool, ...]:
         """For each column, whether it holds numbers."""
-        return tuple(_numeric([row[i] for row in self.rows if row[i]]) for i in range(len(self.columns)))
+        return tuple(
+            _numeric([row[i] for row in self.rows if row[i] not in ("", "-")]) for i in range(len(self.columns))
+        )
 
     def group_ends(self) -> tuple[bool, ...]:
         """For each row, whether a group of rows with one first cell ends there, where the rows stand in such groups."""

@@ -23,6 +23,9 @@ OF_THE_INTEGER_FORM = (
     "figure residual_width",
 )
 """Of the suite `integer`; test_suites runs it."""
+OF_ACCELERATORS = ("table node_cycles", "table pipeline_units")
+"""Of `hwsim estimate --per-layer`, and of pipelines."""
+OF_SWEEPS = ("table pareto_front", "figure pareto_front")
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +62,16 @@ def test_the_report_is_whole(job):
         "code_agreement",
         "convention_sensitivity",
         "cost_breakdown",
+        "cycles_split",
+        "energy_spread",
         "flops_reduction",
         "macs_per_group",
+        "published_agreement",
+        "roofline",
         "size_and_cost_against_bits",
         "size_with_overheads",
         "speedup",
+        "speedup_gap",
     }
     assert len(figures) == 2 * len(names)
     for name in names:
@@ -72,7 +80,9 @@ def test_the_report_is_whole(job):
     html = (out / "report.html").read_text()
     assert html.count("<svg") == len(names)
     left_out = (out / "report.md").read_text().rpartition("There are no records for: ")[2]
-    assert left_out.split(", ") == [*OF_THE_INTEGER_FORM[:-1], f"{OF_THE_INTEGER_FORM[-1]}.\n"]
+    assert sorted(left_out.removesuffix(".\n").split(", ")) == sorted(
+        (*OF_THE_INTEGER_FORM, *OF_ACCELERATORS, *OF_SWEEPS)
+    )
     assert "<script" not in html
 
 

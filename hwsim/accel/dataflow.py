@@ -19,8 +19,8 @@ are written once, `true_edges` give folds at the edge the rows and columns that 
 sums in output_stationary: there shadow registers and accumulators change nothing.
 
 One word is one operand or one output, of any width. Partial sums that are written without accumulators must be read
-again, `output_writes` - M N words; like the tool we do not count these as reads. Layers of `batch` products take `batch`
-times as much: each starts on an empty array.
+again, `output_writes` - M N words; like the tool we do not count these as reads. Of several equal `products` (heads, windows)
+each starts on an empty array, or back to back behind the one before; all else is so many times as much.
 """
 
 from dataclasses import dataclass
@@ -46,13 +46,14 @@ COMPATS = ("scalesim",)
 """Tools whose printed figures can be had."""
 
 LIMIT = 2**62
-"""What no count may reach; they stay below (high + R) (wide + C) (steps + 2R + C), with the sizes in the order of DATAFLOWS.
+"""What no count may reach; they stay below products (high + R) (wide + C) (steps + 2R + C), sizes in the order of DATAFLOWS.
 GEMMs of DeiT-B on 256 x 256 PEs stay below 2**32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class GemmCycles:
-    """What a GEMM takes on a systolic array: int64 arrays of the shape that the arguments broadcast to.
+    """What a GEMM, or several equal ones, take on a systolic array: int64 arrays, of the shape that all arguments
+    broadcast to.
 
     A PE-cycle is one cycle of one PE; the array's are split without rest into three parts. Only under `compat`, whose
     total lacks a cycle, can the last part be negative, on 1 x 1 PEs.
@@ -103,8 +104,9 @@ def gemm_cycles(
     accumulators: bool = False,
     true_edges: bool = False,
     compat: str | None = None,
+    products: Sizes = 1,
 ) -> GemmCycles:
-    """What (m, k) x (k, n) takes on `rows` x `cols` PEs; sizes may be integer arrays, which broadcast.
+    """What `products` times (m, k) x (k, n) take on `rows` x `cols` PEs; sizes may be integer arrays, which broadcast.
 
     Raises UnknownName for a dataflow or a compat that there is not, and HwsimError for sizes that are no integers above zero,
     do not broadcast or are too large for 64 bits (`LIMIT`), and for switches under compat.
@@ -117,18 +119,19 @@ def gemm_cycles(
         raise HwsimError(
             f"gemm_cycles: compat must have all switches off, got compat {compat!r} with some on; drop either"
         )
-    sizes = _sizes({"rows": rows, "cols": cols, "m": m, "k": k, "n": n}, DATAFLOWS[dataflow])
+    sizes = _sizes({"rows": rows, "cols": cols, "m": m, "k": k, "n": n, "products": products}, DATAFLOWS[dataflow])
+    times = sizes["products"]
     high, wide, steps = (sizes[dimension] for dimension in DATAFLOWS[dataflow])
     loads = dataflow != "output_stationary"
     folds = cut(sizes["rows"], sizes["cols"], high, wide, steps, loads, true_edges)
-    cycles = (pipelined_cycles if back_to_back else serial_cycles)(folds, shadow_registers)
+    cycles = (pipelined_cycles if back_to_back else serial_cycles)(folds, shadow_registers, times)
     if compat:
-        cycles = cycles - 1
-    pes, macs = folds.rows * folds.cols, high * wide * steps
-    streaming = folds.count * steps * pes
+        cycles = cycles - times
+    pes, macs = folds.rows * folds.cols, times * high * wide * steps
+    streaming = times * folds.count * steps * pes
     return GemmCycles(
         pes=pes,
-        folds=folds.count,
+        folds=times * folds.count,
         fold_cycles=steps + (2 if loads else 1) * folds.rows + folds.cols - 2,
         cycles=cycles,
         useful_pe_cycles=macs,
@@ -154,7 +157,8 @@ def _words(
             weights = weights * folds.across
         if not accumulators:
             outputs = outputs * folds.down
-    return {"activation_reads": activations, "weight_reads": weights, "output_writes": outputs}
+    words = {"activation_reads": activations, "weight_reads": weights, "output_writes": outputs}
+    return {name: sizes["products"] * count for name, count in words.items()}
 
 
 def _sizes(sizes: dict[str, Sizes], mapping: tuple[str, str, str]) -> dict[str, Counts]:
@@ -171,7 +175,9 @@ def _sizes(sizes: dict[str, Sizes], mapping: tuple[str, str, str]) -> dict[str, 
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise HwsimError(f"gemm_cycles: shapes must broadcast, got {shapes}; reshape them to one grid") from None
     rows, cols, high, wide, steps = (whole[name].astype(np.float64) for name in ("rows", "cols", *mapping))
-    bound = (high + rows) * (wide + cols) * (steps + 2 * rows + cols)  # rounding is far below the factor 2 to spare
+    bound = (
+        whole["products"].astype(np.float64) * (high + rows) * (wide + cols) * (steps + 2 * rows + cols)
+    )  # rounding is far below the factor 2 to spare
     if np.any(bound >= LIMIT):
         raise HwsimError(f"gemm_cycles: PE-cycles must stay below 2**62, got about {bound.max():.1e}; split the GEMM")
     return {name: array.astype(np.int64) for name, array in whole.items()}

@@ -15,6 +15,9 @@ r' is the height of fold f + 1, s(0) the height of the first where a tile must b
 of all ends: a small fold at the edge may end before a large one that started earlier. Results leave the PEs beside the
 streams, at no cost in cycles: back to back with T < R and nothing stationary, that is more than one per column and cycle.
 
+Equal products follow each other as their folds do: one by one each starts on an empty array (but for shadow registers, which
+hold its first tile already), back to back the first fold of the next follows the last fold of this one.
+
 The rules back to back are our derivation. For folds of equal size they come to F T + R + C - 2 with nothing stationary,
 F (T + R) + R + C - 2 with stationary tiles, and R + (F - 1) max(T, R) + T + R + C - 2 with shadow registers.
 """
@@ -64,21 +67,21 @@ def cut(rows: Counts, cols: Counts, high: Counts, wide: Counts, steps: Counts, l
     return Folds(rows, cols, steps, down, across, last_height, last_width, loads)
 
 
-def serial_cycles(folds: Folds, shadow_registers: bool) -> Counts:
-    """Cycles when a fold starts once the one before has ended.
+def serial_cycles(folds: Folds, shadow_registers: bool, products: Counts) -> Counts:
+    """Cycles of so many equal `products` when a fold starts once the one before has ended.
 
     Shadow registers hide every load but the first: no fold is higher than the one before, which takes T + r + c - 2 >= r.
     """
     heights = folds.across * ((folds.down - 1) * folds.rows + folds.last_height)
     widths = folds.down * ((folds.across - 1) * folds.cols + folds.last_width)
-    cycles = folds.count * (folds.steps - 2) + heights + widths
+    cycles = products * (folds.count * (folds.steps - 2) + heights + widths)
     if not folds.loads:
         return cycles
-    return cycles + (folds.first_height if shadow_registers else heights)
+    return cycles + (folds.first_height if shadow_registers else products * heights)
 
 
-def pipelined_cycles(folds: Folds, shadow_registers: bool) -> Counts:
-    """Cycles when a PE goes on to the next fold as soon as it can.
+def pipelined_cycles(folds: Folds, shadow_registers: bool, products: Counts) -> Counts:
+    """Cycles of so many equal `products` when a PE goes on to the next fold as soon as it can.
 
     Of the folds of one size the last ends last; there are at most four sizes, and the latest of their ends counts.
     """
@@ -98,4 +101,6 @@ def pipelined_cycles(folds: Folds, shadow_registers: bool) -> Counts:
             before = np.minimum(index, np.maximum(full - 1, 0))  # starts up to this fold's that are of full height
             started = start + before * period(folds.rows) + (index - before) * period(folds.last_height)
             latest = np.maximum(latest, np.where(exists, started + folds.steps + height + width - 2, 0))
-    return latest
+    rest = folds.count - full
+    whole = full * period(folds.rows) + rest * period(folds.last_height)  # from one product's start to the next one's
+    return np.asarray(latest + (products - 1) * whole, dtype=np.int64)

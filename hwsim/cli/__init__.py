@@ -15,6 +15,8 @@ from hwsim import __version__, catalog, console
 from hwsim.errors import HwsimError
 
 VERBS = "hwsim.cli"
+OPTIONAL = ("torch", "timm", "torchvision", "sklearn", "joblib", "matplotlib", "jinja2")
+"""Packages of extras, which not every installation has."""
 
 
 def main() -> None:
@@ -39,6 +41,13 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         if debug:
             raise
         return _fail(str(error))
+    except ModuleNotFoundError as error:
+        if debug or (error.name or "").partition(".")[0] not in OPTIONAL:
+            raise
+        return _fail(
+            f"{error.name}: must be installed for this, got no such package; pip install 'hwsim[all]' "
+            "(to price or run a graph file, none is needed)"
+        )
     except (KeyboardInterrupt, typer.Abort):
         code = 130  # as Typer itself answers it
     except typer.Exit as stop:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hwsim.errors import HwsimError
 from hwsim.files import check_writable
 
 if TYPE_CHECKING:
@@ -26,12 +27,28 @@ Json = Annotated[
     str | None,
     typer.Option("--json", metavar="FILE|-", help="Also write the result as JSON.", callback=_writable),
 ]
-Wbits = Annotated[int, typer.Option("--wbits", help="Bits of the weights: 1..8, or 32 for float.")]
-Abits = Annotated[int, typer.Option("--abits", help="Bits of the activations: 1..8, or 32 for float.")]
-Ends = Annotated[int, typer.Option("--ends", help="Bits of the patch embedding and the heads: 1..8, or 32.")]
+Wbits = Annotated[int | None, typer.Option("--wbits", help="Bits of the weights: 1..8, or 32 for float; 4 by default.")]
+Abits = Annotated[
+    int | None, typer.Option("--abits", help="Bits of the activations: 1..8, or 32 for float; 4 by default.")
+]
+Ends = Annotated[
+    int | None, typer.Option("--ends", help="Bits of the patch embedding and the heads: 1..8, or 32; 8 by default.")
+]
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="Worker threads; all cores by default (of each process, with --jobs)."),
+]
+
+SCALE = "Scale: the results are the same for any workers"
+"""The panel of help for options of scale."""
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Of a cluster of dask or ray; else workers start here.",
+        rich_help_panel=SCALE,
+    ),
 ]
 
 ResidualBits = Annotated[
@@ -40,8 +57,18 @@ ResidualBits = Annotated[
 ]
 
 
-def workload_of(name: str, wbits: int, abits: int, ends: int = 8) -> "Workload":
-    """The model `name` at these bits, or the workload `name`; raises UnknownName or HwsimError."""
+def need_no_widths(widths: Iterable[int | None], fixed_by: str) -> None:
+    """Raise HwsimError where --wbits, --abits or --ends are given beside what fixes the widths."""
+    for option, bits in zip(("--wbits", "--abits", "--ends"), widths, strict=False):
+        if bits is not None:
+            raise HwsimError(f"{option}: widths are those of {fixed_by}, got {bits} beside it; leave out {option}")
+
+
+def workload_of(name: str, wbits: int | None, abits: int | None, ends: int | None = None) -> "Workload":
+    """The model `name` at these bits (W4A4, ends at 8, where None is given), or the workload `name`, at its own.
+
+    Raises UnknownName, or HwsimError for widths that are none, or beside a workload.
+    """
     import dataclasses
 
     import workloads
@@ -51,11 +78,23 @@ def workload_of(name: str, wbits: int, abits: int, ends: int = 8) -> "Workload":
 
     if name not in models.names():
         try:
-            return workloads.find(name)
+            found = workloads.find(name)
         except UnknownName:
-            models.find(name)  # the error that names the models
-    bits = Bits(wbits, abits, ends)
-    return dataclasses.replace(workloads.find(f"{name}_w{wbits}a{abits}"), bits=bits)
+            models.find(name)  # the error that names the models, or one of timm's
+        else:
+            need_no_widths((wbits, abits, ends), f"the workload {name}")
+            return found
+    bits = Bits(4 if wbits is None else wbits, 4 if abits is None else abits, 8 if ends is None else ends)
+    return dataclasses.replace(workloads.find(f"{name}_{bits.name}"), bits=bits)
+
+
+def workload_at_8_bits(name: str) -> "Workload":
+    """The model, or the model of the workload, `name` at 8 bits throughout, from which other widths are priced."""
+    import dataclasses
+
+    from workloads.bits import Bits
+
+    return dataclasses.replace(workload_of(name, None, None), bits=Bits(8, 8, 8))
 
 
 _BYTES = re.compile(r"(\d+(?:\.\d+)?) *(?:([kKMG](i)?)?B)?")
@@ -64,8 +103,6 @@ _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3}
 
 def bytes_of(text: str, option: str) -> float:
     """Bytes that `text` names: `512KiB` (1024 each), `1MB` (1000 each), `65536`; raises HwsimError."""
-    from hwsim.errors import HwsimError
-
     match = _BYTES.fullmatch(text.strip())
     size = float(match[1]) * math.pow(1024 if match[3] else 1000, _POWERS[(match[2] or "")[:1]]) if match else math.inf
     if size == math.inf:
@@ -94,7 +131,6 @@ def conventions_of(names: Iterable[str], settings: Iterable[str]) -> "list[Conve
     Results are told apart by the conventions' names, so that each may stand there once.
     """
     from hwsim.cost.table import resolve
-    from hwsim.errors import HwsimError
 
     names, changes = tuple(names), changes_of(settings, "attention_bits=8")
     if changes and not names:

@@ -29,9 +29,9 @@ Changes = Annotated[
 
 def cost(
     model: Annotated[str, typer.Argument(help="A model or workload, see `hwsim list models`.")],
-    wbits: Wbits = 4,
-    abits: Abits = 4,
-    ends: Ends = 8,
+    wbits: Wbits = None,
+    abits: Abits = None,
+    ends: Ends = None,
     convention: Conventions = None,
     set_: Changes = None,
     per_layer: Annotated[bool, typer.Option("--per-layer", help="One row per node instead of per group.")] = False,

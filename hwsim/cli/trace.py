@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hwsim import console
-from hwsim.cli._options import Abits, Wbits, workload_of
+from hwsim.cli._options import Abits, Wbits, need_no_widths, workload_of
 
 EXAMPLE = "hwsim trace deit_tiny_patch16_224 --wbits 4 --abits 4 --out deit_tiny.safetensors"
 
@@ -14,8 +14,8 @@ EXAMPLE = "hwsim trace deit_tiny_patch16_224 --wbits 4 --abits 4 --out deit_tiny
 def trace(
     model: Annotated[str, typer.Argument(help="A model, a workload (MODEL_wXaY_METHOD too), or a checkpoint file.")],
     out: Annotated[Path | None, typer.Option("--out", help="Write the graph to this file.")] = None,
-    wbits: Wbits = 4,
-    abits: Abits = 4,
+    wbits: Wbits = None,
+    abits: Abits = None,
     fold: Annotated[
         bool,
         typer.Option("--fold-input-scales", help="Mend layers with one scale per input channel, and say what it cost."),
@@ -32,9 +32,10 @@ def trace(
     named = model in workloads.names() or model in models.names()
     checkpoint = Path(model) if not named and (Path(model).suffix or Path(model).is_file()) else None
     if checkpoint:
+        need_no_widths((wbits, abits), f"the checkpoint {checkpoint}")
         found = workloads.find(checkpoints.read(checkpoint)[1]["workload"])
     else:
-        found = workloads.find(model) if model in workloads.names() else workload_of(model, wbits, abits)
+        found = workload_of(model, wbits, abits)
     network = builder.build(found, checkpoint)
     if fold:
         from qmodels import folding

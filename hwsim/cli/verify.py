@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim import console
+from hwsim.cli import _activity
 from hwsim.cli._answer import Answer
-from hwsim.cli._options import Json, ResidualBits, Threads
+from hwsim.cli._checkpoint import checkpoint_of
+from hwsim.cli._options import SCALE, Json, ResidualBits, Scheduler, Threads
 from hwsim.cli._scale import gather, kept_shards, workers_of
 from hwsim.errors import HwsimError
 
@@ -19,13 +21,11 @@ if TYPE_CHECKING:
     from qmodels.evidence import Evidence
     from qmodels.tolerance import Tolerance
     from qmodels.what_if import WhatIf
-    from workloads.workload import Workload
 
 EXAMPLE = "hwsim verify digits_w4a4 --form integer --recipe lut --limit 100 --min-agreement 0.95"
 RECIPE = "lut"
 CALIBRATION_IMAGES = 64
 _STUDY, _LIMITS, _OUTPUT = "What if", "Limits: exit code 1 beyond them", "Output"
-_SCALE = "Scale: many images; the numbers are the same for any jobs and backend"
 
 
 def verify(
@@ -77,29 +77,21 @@ def verify(
             "--jobs",
             min=1,
             help="Worker processes; 1 is this one. Finished shards are kept, so that a killed run goes on from there.",
-            rich_help_panel=_SCALE,
+            rich_help_panel=SCALE,
         ),
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option("--backend", help="Of the workers: loky (default), dask or ray.", rich_help_panel=_SCALE),
+        typer.Option("--backend", help="Of the workers: loky (default), dask or ray.", rich_help_panel=SCALE),
     ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler",
-            metavar="ADDRESS",
-            help="Of a cluster of dask or ray; else workers start here.",
-            rich_help_panel=_SCALE,
-        ),
-    ] = None,
+    scheduler: Scheduler = None,
     shard_images: Annotated[
-        int | None, typer.Option("--shard-images", min=1, help="Images handed out at once; 32.", rich_help_panel=_SCALE)
+        int | None, typer.Option("--shard-images", min=1, help="Images handed out at once; 32.", rich_help_panel=SCALE)
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
-            "--resume", help="Folder of finished shards; with --jobs, ~/.cache/hwsim/verify.", rich_help_panel=_SCALE
+            "--resume", help="Folder of finished shards; with --jobs, ~/.cache/hwsim/verify.", rich_help_panel=SCALE
         ),
     ] = None,
     per_node: Annotated[
@@ -113,6 +105,14 @@ def verify(
         typer.Option(
             "--save-divergence",
             help="Where the first node that differs goes, with its inputs (.npz); beside --records or --json.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    activity: Annotated[
+        Path | None,
+        typer.Option(
+            "--activity",
+            help="Measure the graph's codes (zeros, bits, toggles) for `hwsim estimate`, in a pass of its own here; JSON.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
@@ -135,14 +135,15 @@ def verify(
 
     integer = _is_integer(form, recipe, residual_bits, calibration_images)
     what_if = _what_if(acc_bits, overflow, tile_k, flip, seed)
-    if what_if and save_divergence:
-        raise HwsimError("save_divergence: is of the graph as it is, got a what-if; leave out --acc-bits and --flip")
+    for option, given in (("save_divergence", save_divergence), ("activity", activity)):
+        if what_if and given:
+            raise HwsimError(f"{option}: is of the graph as it is, got a what-if; leave out --acc-bits and --flip")
     tolerance = _tolerance(max_mismatch, min_agreement, max_kl, strict=not (integer or what_if))
-    for path in (save_divergence, records):
+    for path in (save_divergence, activity, records):
         if path:
             check_writable(path)
     workers = workers_of(jobs, backend, scheduler, threads)
-    workload, file = _workload(checkpoint)
+    workload, file = checkpoint_of(checkpoint)
     batches = datasets.batches(workload, split, data, limit)
     subject = subject_of(workload, file, fold)
     if subject.folds and json != "-":
@@ -155,6 +156,7 @@ def verify(
     kept = kept_shards(job, batches, shard_images, resume) if jobs or resume else None
     seen = gather(subject, batches, job, workers, kept, shard_images)
     verdicts = _verdicts(subject.graph, next(iter(batches))[0]) if report else ()
+    measured = _activity.measured(subject.graph, batches, threads) if activity else None
     result = Path(json) if json and json != "-" else None
     beside = None if integer else records or result
     answer = Answer(
@@ -162,8 +164,12 @@ def verify(
     )
     if records:
         write_records(answer.records(), records)
+    if measured and activity:
+        measured.write(activity)
     if json != "-":
         answer.show(per_node)
+        if measured:
+            _activity.show(measured, subject.graph)
     if json:
         console.write_json(json, answer.records(), answer.summary())
     if kept:
@@ -202,20 +208,6 @@ def _tolerance(
     from qmodels.tolerance import Tolerance
 
     return Tolerance(0.0 if strict and max_mismatch is None else max_mismatch, min_agreement, max_kl)
-
-
-def _workload(checkpoint: str) -> "tuple[Workload, Path | None]":
-    """The workload and its checkpoint file, from a workload's name or a file."""
-    import workloads
-    from qmodels import checkpoint as checkpoints
-
-    file = Path(checkpoint)
-    if file.suffix or file.is_file() or len(file.parts) > 1:
-        return workloads.find(checkpoints.read(file)[1]["workload"]), file
-    found = workloads.find(checkpoint)
-    if not found.checkpoint:
-        raise HwsimError(f"{checkpoint}: weights are needed to verify, got none with it; give a checkpoint file")
-    return found, None
 
 
 def _verdicts(graph: "Graph", images: "Tensor") -> "tuple[Verdict, ...]":

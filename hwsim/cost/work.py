@@ -11,7 +11,7 @@ Accumulators are counted at the width of their container, 32 bits. Run-time sums
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -117,16 +117,27 @@ def with_bits(rows: Rows, weights: int, activations: int, ends: int = 8) -> tupl
             raise HwsimError(f"with_bits: bits must be 1..8 or 32, got {value!r}; 32 is float")
     if weights == activations == FLOAT_BITS:
         ends = FLOAT_BITS
+    return with_widths(
+        rows, {row.node: _widths(row, row.gemm, weights, activations, ends) for row in rows if row.gemm is not None}
+    )
+
+
+def with_widths(rows: Rows, widths: Mapping[str, tuple[int, int]]) -> tuple[Work, ...]:
+    """`rows` with the operands of each product that `widths` names at these bits, left and right; 32 is float.
+
+    What quantizes an operand follows the left one. Else as `with_bits`: from floats there is no way back.
+    """
     products = {
-        row.node: _repriced(row, row.gemm, *_widths(row, row.gemm, weights, activations, ends))
+        row.node: _repriced(row, row.gemm, *_checked(row, row.gemm, widths.get(row.node)))
         for row in rows
         if row.gemm is not None
     }
+    rectified = any(row.group == "qk" and row.gemm and row.gemm.a_bits != FLOAT_BITS for row in products.values())
     priced = []
     for row in rows:
         if row.gemm is not None:
             priced.append(products[row.node])
-        elif row.role == "qk_norm" and activations == FLOAT_BITS:
+        elif row.role == "qk_norm" and not rectified:
             continue
         elif row.serves not in products:
             priced.append(row)
@@ -203,16 +214,22 @@ def _way(name: str, nodes: dict[str, Node]) -> list[str]:
 
 
 def _widths(row: Work, gemm: Gemm, weights: int, activations: int, ends: int) -> tuple[int, int]:
-    a_bits, b_bits = activations, weights if gemm.b_static else activations
     if row.group in ENDS:
-        a_bits = b_bits = ends
-    for old, new in ((gemm.a_bits, a_bits), (gemm.b_bits, b_bits)):
+        return ends, ends
+    return activations, weights if gemm.b_static else activations
+
+
+def _checked(row: Work, gemm: Gemm, widths: tuple[int, int] | None) -> tuple[int, int]:
+    """The widths of a product's operands, its own where none are asked for."""
+    if widths is None:
+        return gemm.a_bits, gemm.b_bits
+    for old, new in zip((gemm.a_bits, gemm.b_bits), widths, strict=True):
         if old == FLOAT_BITS and new != FLOAT_BITS:
             raise HwsimError(
                 f"with_bits: rows must come from a graph whose operands are quantized, got floats at {row.node}; "
                 "trace the model at lower bits"
             )
-    return a_bits, b_bits
+    return widths
 
 
 def _repriced(row: Work, gemm: Gemm, a_bits: int, b_bits: int) -> Work:

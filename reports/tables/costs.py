@@ -22,7 +22,7 @@ _COLUMNS = (
 
 def costs(records: Sequence[Record]) -> Table | None:
     """One row per model and bit width; None where nothing was counted. Columns without a value are left out."""
-    rows = select(records, *(metric for metric, _, _ in _COLUMNS), node="")
+    rows = [r for r in select(records, *(metric for metric, _, _ in _COLUMNS), node="") if not r.accelerator]
     widths = bit_widths(r for r in rows if r.tag("wbits"))
     shown = [column for column in _COLUMNS if select(rows, column[0])]
     lines = []

@@ -25,7 +25,12 @@ VERBS = (
     "integerize",
     "import-checkpoint",
     "simulate",
+    "estimate",
+    "agreement",
     "report",
+    "sweep",
+    "search",
+    "sensitivity",
     "doctor",
     "list",
 )
@@ -211,7 +216,9 @@ def test_doctor_tells_versions_and_that_kernels_are_exact(capsys):
     assert "avx2" in told
 
 
-@pytest.mark.parametrize("kind", ["models", "methods", "conventions", "workloads", "operators", "suites"])
+@pytest.mark.parametrize(
+    "kind", ["models", "methods", "workloads", "operators", "suites", "accelerators", "schemes", "energies"]
+)
 def test_list_names_what_there_is(kind, capsys):
     assert run(["list", kind]) == 0
     assert len(capsys.readouterr().out.split()) >= 2

@@ -1,9 +1,16 @@
 """Plausible records of a whole main job: exact where FACTS.md has the figure (DeiT-S claims, MACs), else made up."""
 
+import runpy
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from training_records import trainings
 
 from hwsim.record import Record
+
+_ESTIMATES = runpy.run_path(str(Path(__file__).with_name("_estimates.py")))
+_FRONTS = runpy.run_path(str(Path(__file__).with_name("_fronts.py")))
 
 GROUPS = ("patch_embed", "qkv", "qk", "av", "proj", "fc1", "fc2", "downsample", "head")
 MODELS = {  # name: label, MMAC per group (FACTS.md A; DeiT-B and Swin-S scaled from it), parameters
@@ -361,6 +368,8 @@ def records() -> tuple[Record, ...]:
     rows += _studies("digits_w8a8") + _studies("digits_w4a4") + _distances()
     rows += _widths("deit_small_patch16_224", "random") + _widths("digits_deit", "trained", bits_seen=9)
     rows += trainings()
+    rows += _ESTIMATES["estimates"]() + _ESTIMATES["published"]()
+    rows += _FRONTS["fronts"]()
     rows += [Record("reproduce", "seconds", s, "s", node=n) for n, s in {"trace": 12.5, "simulate": 40.25}.items()]
     rows.append(Record("reproduce", "version", "2.13.0", "", node="torch"))
     return tuple(rows)
@@ -371,14 +380,12 @@ def hostile(records: tuple[Record, ...]) -> list[Record]:
     """The records with workloads, nodes and conventions that look like HTML, Markdown, rich markup and TeX."""
     evil = '<script>alert(1)</script>|[red]$x^$`*_&amp;"'
     return [
-        Record(
-            f"{r.workload}{evil}",
-            r.metric,
-            r.value,
-            r.unit,
-            f"{r.node}{evil}" if r.node else "",
-            source=r.source,
-            tags=tuple((k, f"{v}{evil}" if k in ("label", "convention", "claim") else v) for k, v in r.tags),
+        replace(
+            r,
+            workload=f"{r.workload}{evil}",
+            node=f"{r.node}{evil}" if r.node else "",
+            accelerator=f"{r.accelerator}{evil}" if r.accelerator else "",
+            tags=tuple((k, f"{v}{evil}" if k in ("label", "convention", "claim", "table") else v) for k, v in r.tags),
         )
         for r in records
     ]

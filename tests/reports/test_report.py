@@ -101,6 +101,14 @@ def test_the_head_says_what_the_claims_are_made_of(written):
         assert "22.78x by" in text
 
 
+def test_words_about_accelerators_stand_before_their_tables(written):
+    said = "DeiT-S on bitfusion, W4A4: 3.503 M cycles, 7.005 ms, 142.7 frames/s."
+    text = (written / "report.md").read_text()
+    assert text.index("\n## Accelerator\n") < text.index(said) < text.index("## Accelerator estimates")
+    page = (written / "report.html").read_text()
+    assert f"<p>{said}" in page[page.index('<h2 id="text-accelerator">Accelerator</h2>') :]
+
+
 def test_markdown_tables_parse(written):
     text = (written / "report.md").read_text()
     blocks = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)

@@ -5,7 +5,9 @@ from typing import Any
 
 import workloads
 from hwsim import console
+from hwsim.accel.program import Program, program
 from hwsim.cli._output import total
+from hwsim.cli._suites._accelerators import agreements, estimates
 from hwsim.cli._suites._suite import Found, Options, stage
 from hwsim.cost import audit
 from hwsim.cost.claims import decide_all, needed
@@ -35,10 +37,16 @@ def q_vit(options: Options) -> Found:
     records: list[Record] = []
     with stage(records, "tracing and costs", "tracing models") as advance:
         published = tuple(claim for claim in shipped() if not claim.own)
-        rows = _rows(tuple(dict.fromkeys((*audit.needed(), *needed(published)))), records, advance)
+        rows, programs = _rows(tuple(dict.fromkeys((*audit.needed(), *needed(published)))), records, advance)
         records += audit.audit_qvit(rows)
         records += _of_the_abstract(rows)
         records += [decision.record() for decision in decide_all(published, rows)]
+    with stage(records, "accelerators") as advance:
+        advance(0, 2)
+        records += estimates(audit.distilled(audit.DEIT_S), programs[audit.distilled(audit.DEIT_S)])
+        advance(1, 2)
+        records += agreements(programs)
+        advance(2, 2)
     for name in DIGITS:
         with stage(records, name, f"{name}: integers against fake quant") as advance:
             found = workloads.find(name)
@@ -48,7 +56,7 @@ def q_vit(options: Options) -> Found:
     said = f"{differ:,.0f} of {compared:,.0f} codes differ between integers and fake quant in float64."
     return Found(
         records,
-        ("readings", "agreement"),
+        ("readings", "speedup_gap", "published_agreement", "agreement"),
         (*prose.findings(records), said),
         {"mismatched_float64": differ},
         differ > 0,
@@ -64,15 +72,20 @@ def _of_the_abstract(rows: Mapping[str, Rows]) -> list[Record]:
     return found_records(found, labels, bits, READINGS) + sensitivity(forms, labels, bits, claimed=claimed)
 
 
-def _rows(names: tuple[str, ...], records: list[Record], advance: console.Advance) -> dict[str, Any]:
-    """Rows of work of each model, traced once at W4A4; the costs of those that are not distilled go to `records`."""
+def _rows(
+    names: tuple[str, ...], records: list[Record], advance: console.Advance
+) -> tuple[dict[str, Any], dict[str, Program]]:
+    """Rows of work and program of each model, traced once at W4A4; what those that are not distilled cost goes to
+    `records`."""
     rows: dict[str, Any] = {}
+    programs: dict[str, Program] = {}
     for index, name in enumerate(names):
         advance(index, len(names))
         workload = workloads.find(f"{name}_w4a4")
         graph = evidence.skeleton_of(workload)
         rows[name] = work(graph)
+        programs[name] = program(graph, rows[name])
         if "distilled" not in name:
             records += overview(name, workload.model.label, rows[name], WIDTHS, peak_activations(graph), 4)
     advance(len(names), len(names))
-    return rows
+    return rows, programs

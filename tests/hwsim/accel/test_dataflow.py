@@ -15,6 +15,7 @@ from hwsim.errors import HwsimError, UnknownName
 
 DATA = Path(__file__).parents[2] / "data"
 SHORT = {"os": "output_stationary", "ws": "weight_stationary", "is": "input_stationary"}
+SMALL = st.integers(1, 12)
 SWITCHES = ("shadow_registers", "back_to_back", "accumulators", "true_edges")
 FIELDS = tuple(GemmCycles.__dataclass_fields__)
 
@@ -152,7 +153,8 @@ def test_errors() -> None:
     for value, kind in ((1.0, "float64"), (True, "bool"), (2**70, "object"), ("4", "<U1"), (None, "object")):
         assert refused(n=value) == f"gemm_cycles: n must be integers of 64 bits, got {kind}; pass int or int64"
     assert refused(m=np.arange(1, 3), k=np.arange(1, 4)) == (
-        "gemm_cycles: shapes must broadcast, got rows (), cols (), m (2,), k (3,), n (); reshape them to one grid"
+        "gemm_cycles: shapes must broadcast, got rows (), cols (), m (2,), k (3,), n (), products (); "
+        "reshape them to one grid"
     )
     for size in (2**62, 2**63):
         assert refused(m=size, k=1, n=1, rows=1, cols=1) == (
@@ -169,3 +171,42 @@ def test_unknown_names() -> None:
         gemm_cycles(4, 4, "row_stationary", 5, 6, 7)
     with pytest.raises(UnknownName, match="compat: unknown name, got 'zigzag'; known, nearest first: scalesim"):
         gemm_cycles(4, 4, "weight_stationary", 5, 6, 7, compat="zigzag")
+
+
+@given(
+    m=SMALL, k=SMALL, folds=st.integers(1, 4), rows=st.integers(1, 9), cols=st.integers(1, 9), products=st.integers(1, 6),
+    dataflow=st.sampled_from(["output_stationary", "weight_stationary"]), shadow=st.booleans(), back=st.booleans(),
+)  # fmt: skip
+def test_products_follow_each_other_as_the_folds_of_a_wider_one_do(
+    m: int, k: int, folds: int, rows: int, cols: int, products: int, dataflow: str, shadow: bool, back: bool
+) -> None:
+    """Whole folds of columns beside each other in N are what as many products are: the array cannot tell them apart."""
+    switches = {"shadow_registers": shadow, "back_to_back": back}
+    n = folds * cols
+    several = gemm_cycles(rows, cols, dataflow, m, k, n, products=products, **switches)
+    wider = gemm_cycles(rows, cols, dataflow, m, k, products * n, **switches)
+    for name in ("folds", "cycles", "useful_pe_cycles", "mapping_pe_cycles", "fill_pe_cycles", "output_writes"):
+        assert getattr(several, name) == getattr(wider, name), name
+
+
+@given(
+    size=st.tuples(SMALL, SMALL, SMALL), array=st.tuples(SMALL, SMALL), products=st.integers(1, 6),
+    dataflow=st.sampled_from(sorted(DATAFLOWS)), edges=st.booleans(), shadow=st.booleans(), back=st.booleans(),
+)  # fmt: skip
+def test_products_never_take_longer_than_one_by_one(
+    size: tuple[int, int, int],
+    array: tuple[int, int],
+    products: int,
+    dataflow: str,
+    edges: bool,
+    shadow: bool,
+    back: bool,
+) -> None:
+    switches = {"shadow_registers": shadow, "back_to_back": back, "true_edges": edges}
+    one = gemm_cycles(*array, dataflow, *size, **switches)
+    several = gemm_cycles(*array, dataflow, *size, products=products, **switches)
+    assert several.cycles <= products * one.cycles
+    if not (shadow or back):
+        assert several.cycles == products * one.cycles
+    assert several.useful_pe_cycles == products * one.useful_pe_cycles
+    assert several.weight_reads == products * one.weight_reads

@@ -52,3 +52,26 @@ def test_conventions_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     }
     assert run(["list", "grids", "--json", str(tmp_path / "grids.json")]) == 0
     assert json.loads((tmp_path / "grids.json").read_text())["grids"] == capsys.readouterr().out.split()
+
+
+def test_energy_tables_with_what_they_differ_in(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "energies"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    [horowitz] = [line for line in lines if line.startswith("horowitz_45nm")]
+    assert horowitz.split()[1:8] == ["45", "nm", "0.3000", "pJ", "30.4688,", "30.4688", "pJ/bit"]
+    assert run(["list", "energies", "--json", "-"]) == 0
+    [one] = [one for one in json.loads(capsys.readouterr().out)["energies"] if one["name"] == "bit_fusion_45nm"]
+    assert one["node_nm"] == 45
+    assert {entry["status"] for entry in one["constants"]} <= {
+        "printed",
+        "recalled",
+        "derived",
+        "inferred",
+        "borrowed",
+        "ours",
+    }
+
+
+def test_searchers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "searchers"]) == 0
+    assert capsys.readouterr().out.split() == ["evolutionary", "greedy"]

@@ -260,7 +260,7 @@ def test_places_that_cannot_be_written_are_told_before_any_work(capsys, tmp_path
 
 def test_what_has_no_weights_is_refused(capsys):
     for name, message in {
-        "deit_tiny_patch16_224_w4a4": "weights are needed to verify, got none with it; give a checkpoint file",
+        "deit_tiny_patch16_224_w4a4": "weights are needed, got none with it; give a checkpoint file",
         "digits_w4a5": "unknown name, got 'digits_w4a5'; known, nearest first: digits_w4a4, ",
     }.items():
         assert run(["verify", name]) == 2
