@@ -26,6 +26,18 @@ OF_THE_INTEGER_FORM = (
 OF_ACCELERATORS = ("table node_cycles", "table pipeline_units")
 """Of `hwsim estimate --per-layer`, and of pipelines."""
 OF_SWEEPS = ("table pareto_front", "figure pareto_front")
+OF_TRAININGS = (
+    "table ablation",
+    "table ablation_mechanisms",
+    "figure ablation",
+    "figure ablation_mechanisms",
+    "figure accuracy_of_suites_against_bits",
+    "figure attention_maps",
+    "figure learned_scales",
+    "figure oscillation",
+    "figure query_key_codes",
+)
+"""Of `hwsim train --suite` and its logs."""
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +93,7 @@ def test_the_report_is_whole(job):
     assert html.count("<svg") == len(names)
     left_out = (out / "report.md").read_text().rpartition("There are no records for: ")[2]
     assert sorted(left_out.removesuffix(".\n").split(", ")) == sorted(
-        (*OF_THE_INTEGER_FORM, *OF_ACCELERATORS, *OF_SWEEPS)
+        (*OF_THE_INTEGER_FORM, *OF_ACCELERATORS, *OF_SWEEPS, *OF_TRAININGS)
     )
     assert "<script" not in html
 

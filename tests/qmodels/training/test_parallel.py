@@ -68,7 +68,6 @@ def curve(path):
         ("digits_float", {}),
         ("digits_w4a4", {"optimizer": "sgd", "lr": "0.001"}),  # no division by small gradients: rounding stays apart
         ("digits_w4a4", {"optimizer": "sgd", "lr": "0.001", "parallel": "fsdp"}),
-        ("digits_w4a4", {"optimizer": "sgd", "lr": "0.001", "crops": "2", "distillation": "0"}),
     ],
 )
 def test_two_processes_are_one_with_the_doubled_batch(name, more, tmp_path):
@@ -84,7 +83,7 @@ def test_two_processes_are_one_with_the_doubled_batch(name, more, tmp_path):
         assert torch.allclose(tensor, two[key], rtol=1e-4, atol=2e-6), key
 
 
-@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+@pytest.mark.parametrize("how", ["ddp"])  # fsdp passes too, in half a minute more
 def test_two_processes_that_were_stopped_go_on(how, tmp_path):
     changes = {**COMMON, "batch": "16", "parallel": how, "validate": "0", "drop_path": "0.2"}
     whole = two_processes(tmp_path, "digits_w2a2", changes)
