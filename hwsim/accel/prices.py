@@ -69,7 +69,7 @@ class Own(Table):
 
     def pairs(self, of: str = "") -> list[tuple[float, float]]:
         """Place and price of each point."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no points")
 
 
 class Curve(Own):
