@@ -3,20 +3,28 @@
 `FOLDER/RUN.jsonl` is written when a run has been trained and judged, whole or not at all; a run that has one is not
 trained again. `FOLDER/checkpoints/RUN.safetensors` is its model, and beside it lies the state that a run which was killed
 goes on from, so that what a suite gives does not depend on how often it was stopped. A file that was made by another
-command line than the suite's own is refused: nothing is overwritten, and nothing is mixed.
+command line than the suite's own is refused: nothing is overwritten, and nothing is mixed. Several processes may work on
+one folder: a run that one of them has in hand is locked, and the others pass it over.
 """
 
+import fcntl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from hwsim.errors import BadFile
 from hwsim.record import Record, read_records, write_records
-from qmodels import builder, checkpoint, run_records, training
+from qmodels import builder, checkpoint, data, run_records, training
+from qmodels.evidence import trace_model
 from qmodels.oscillation import Oscillation
 from qmodels.run_records import Yardstick
 from qmodels.training import settings
+from qmodels.verification import verify
 from workloads.suites import Run, Suite
+from workloads.workload import Workload
 
 EVERY = 25
 """Steps between states of a run that is in progress."""
@@ -71,20 +79,36 @@ def train(
 
     limit: judge on at most so many test images.
     """
-    done = finished(suite, folder)
+    finished(suite, folder)
     yardsticks: dict[str, Yardstick] = {}
-    count = len(done)
     for run in suite.runs:
-        if run.name in done:
-            continue
+        with _claimed(run, folder) as free:
+            if not free:
+                continue
+            count = sum(path_of(other, folder).exists() for other in suite.runs)
 
-        def tell(p: training.Progress, run: Run = run, count: int = count) -> None:
-            progress(Progress(run.name, count, len(suite.runs), p.step, p.steps, p.loss))
+            def tell(p: training.Progress, run: Run = run, count: int = count) -> None:
+                progress(Progress(run.name, count, len(suite.runs), p.step, p.steps, p.loss))
 
-        records = _one(run, suite, folder, yardsticks, tell, limit)
-        write_records(records, path_of(run, folder))
-        count += 1
-        yield run, records
+            records = _one(run, suite, folder, yardsticks, tell, limit)
+            write_records(records, path_of(run, folder))
+            yield run, records
+
+
+@contextmanager
+def _claimed(run: Run, folder: Path) -> Iterator[bool]:
+    """Whether `run` is left to be trained, and no other process trains it now: then none will, within."""
+    path = folder / "checkpoints" / f"{run.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(
+                lock, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )  # the system lets go of it when the process ends, killed or not
+        except BlockingIOError:
+            yield False
+            return
+        yield not path_of(run, folder).exists()
 
 
 def _one(
@@ -97,7 +121,6 @@ def _one(
 ) -> tuple[Record, ...]:
     """Train and judge one run."""
     out = folder / "checkpoints" / f"{run.name}.safetensors"
-    out.parent.mkdir(parents=True, exist_ok=True)
     log = out.with_suffix(".log.jsonl")
     changes = dict(run.changes)
     metrics = training.train(
@@ -117,7 +140,17 @@ def _one(
     if recipe.teacher not in yardsticks:
         yardsticks[recipe.teacher] = Yardstick.of(workload, builder.build(recipe.teacher), limit)
     rows = run_records.records(run, suite.name, suite.runs.index(run), workload, model, yardsticks[recipe.teacher])
-    return (*rows, *_of_training(rows[0], metrics), *_logged(rows[0], log))
+    seen = () if workload.bits.is_float else _of_integers(rows[0], workload, model, limit)
+    return (*rows, *_of_training(rows[0], metrics), *_logged(rows[0], log), *seen)
+
+
+def _of_integers(like: Record, workload: Workload, model: nn.Module, limit: int | None) -> Iterator[Record]:
+    """What the integer simulator makes of the test images, beside the model in float64: `qmodels.verification`."""
+    report = verify(model, trace_model(model, workload), *data.load(workload, "test", limit=limit), threads=1)
+    yield _labelled(like, "run_accuracy", report.correct_integer / report.images, "fraction", {"split": "integer"})
+    for mode in report.modes:
+        yield _labelled(like, "run_codes", report.compared(mode), "codes", {"mode": mode})
+        yield _labelled(like, "run_mismatches", report.mismatched(mode), "codes", {"mode": mode})
 
 
 def _of_training(like: Record, metrics: training.Metrics) -> Iterator[Record]:

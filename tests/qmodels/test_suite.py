@@ -1,5 +1,7 @@
 """A suite that is stopped goes on where it was, and gives what it would have given."""
 
+import fcntl
+
 import pytest
 
 from hwsim.errors import BadFile
@@ -12,7 +14,7 @@ LIMIT = 12
 
 
 def run(label, details=False, **changes):
-    return Run(label, "digits_deit_w2a2", "lsq", "deployable", (*CHANGES, *changes.items()), 0, details)
+    return Run(label, "digits_deit_w2a2", "lsq", "deployable", tuple({**dict(CHANGES), **changes}.items()), 0, details)
 
 
 SUITE = Suite("small", "", (run("LSQ"), run("LSQ + IRM", True, irm="layernorm")))
@@ -56,11 +58,35 @@ def test_each_run_is_a_file_of_records(whole):
 
 def test_accuracies_are_those_of_the_checkpoint(whole):
     folder, (name, _), _ = whole
-    records = {(r.metric, r.tag("split")): r.value for r in read_records(folder / f"{name}.jsonl")}
+    rows = read_records(folder / f"{name}.jsonl")
+    records = {(r.metric, r.tag("split")): r.value for r in rows}
     said = checkpoint.read(folder / "checkpoints" / f"{name}.safetensors")[1]
     assert f"{records['run_accuracy', 'validation']:.6f}" == said["validation_accuracy"]
     assert 0 <= records["run_accuracy", "test"] <= 1
     assert records["run_kl_divergence", ""] > 0
+    assert records["run_accuracy", "integer"] == pytest.approx(records["run_accuracy", "test"], abs=1e-5)
+
+
+def test_the_integers_of_each_run_are_those_of_its_model(whole):
+    folder, names, _ = whole
+    for name in names:
+        rows = read_records(folder / f"{name}.jsonl")
+        compared, differ = (
+            {r.tag("mode"): r.value for r in rows if r.metric == f"run_{x}"} for x in ("codes", "mismatches")
+        )
+        assert set(compared) == {"node_by_node", "free_running"}
+        assert min(compared.values()) > LIMIT * 10_000
+        assert set(differ.values()) == {0}
+
+
+def test_a_run_in_another_process_hands_is_passed_over(tmp_path):
+    first, second = (run(label, epochs="1") for label in ("LSQ", "LSQ again"))
+    suite_of_two = Suite("two", "", (first, second))
+    (tmp_path / "checkpoints").mkdir()
+    with (tmp_path / "checkpoints" / f"{first.name}.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert [r.name for r, _ in suite.train(suite_of_two, tmp_path, limit=LIMIT)] == [second.name]
+    assert [r.name for r, _ in suite.train(suite_of_two, tmp_path, limit=LIMIT)] == [first.name]
 
 
 def test_shares_add_up(whole):

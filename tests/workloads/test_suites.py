@@ -32,14 +32,27 @@ def test_the_ablation_has_three_seeds_of_each_and_one_budget():
     assert all(sum((r.workload, r.label) == kind for r in runs) == 3 for kind in kinds)
     assert {label for workload, label in kinds if workload.endswith("w2a2")} >= {
         *("LSQ", "LSQ + IRM", "LSQ + DGD", "Q-ViT", "VVTQ", "LSQ+", "PACT", "min-max"),
+        *("LSQ + affine IRM", "LSQ + frozen IRM", "Q-ViT with affine IRM"),
         *("VVTQ without crops", "VVTQ without module gradients", "VVTQ without bins"),
     }
     for bits in ("w3a3", "w4a4"):
         assert {label for workload, label in kinds if workload.endswith(bits)} == {"LSQ", "Q-ViT"}
-    for key in ("epochs", "images", "lr"):
+    for key in ("images", "lr"):
         assert len({dict(run.changes)[key] for run in runs}) == 1
+    for run in runs:
+        assert pictures(run) == pytest.approx((300, 300 * 64), rel=0.02)
     assert all(dict(run.changes)["seed"] == str(run.seed) for run in runs)
     assert {run.label for run in runs if run.details} == {"float", "LSQ", "LSQ + IRM", "Q-ViT"}
+
+
+def pictures(run):
+    """Steps of a run, and pictures that it sees."""
+    from qmodels.training import settings
+
+    found = settings.resolve(run.workload, method=run.method, preset=run.preset, changes=dict(run.changes))
+    recipe = found.recipe
+    steps = recipe.epochs * recipe.images // recipe.batch
+    return steps, steps * recipe.batch * max(1, found.method.crops)
 
 
 def test_every_run_can_be_resolved_by_the_trainer():
