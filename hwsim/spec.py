@@ -191,6 +191,14 @@ class ShiftSpec:
         """Every code there is, ascending."""
         return np.arange(1 << self.bits, dtype=np.int64)
 
+    @property
+    def banks(self) -> int:
+        """Sums that a product keeps whose operand's codes shift: one per mantissa, as log-sqrt2's two; one where all are
+        multiplied and at most two shifts follow, as twin-uniform's."""
+        pairs = [(abs(s), shift) for s, shift in zip(self.significand, self.shift, strict=True) if s]
+        mantissas, shifts = {s for s, _ in pairs}, {shift for _, shift in pairs}
+        return len(mantissas) if len(shifts) > 2 else 1
+
     def values(self) -> npt.NDArray[np.int64]:
         """The integer that each code stands for, by code."""
         shifted = np.array(self.significand, dtype=np.int64) << np.array(self.shift, dtype=np.int64)

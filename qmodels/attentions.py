@@ -5,9 +5,13 @@ every other class of `layers/quant_products.ATTENTIONS` keeps its own forward an
 make position biases stay float: what they make is a constant of the graph, added to float scores.
 """
 
+from collections.abc import Mapping
+
 from torch import nn
 
+from hwsim.accel.layer_bits import Widths
 from hwsim.errors import IllegalModel
+from hwsim.spec import FLOAT_BITS
 from qmodels import (
     quantizer,
     torchvision_shim,  # noqa: F401 - before timm
@@ -36,10 +40,18 @@ def of_positions(name: str) -> bool:
     return not _POSITIONS.isdisjoint(name.split("."))
 
 
-def quantized(name: str, module: nn.Module, a_bits: int, method: Method) -> nn.Module | None:
+def products(name: str, module: nn.Module) -> tuple[str, ...]:
+    """The names of both products of the float attention at the path `name`; () where it is none that is known."""
+    if type(module) not in (*ATTENTIONS, WindowAttention):
+        return ()
+    return f"{name}.qk".lstrip("."), f"{name}.av".lstrip(".")
+
+
+def quantized(name: str, module: nn.Module, widths: Mapping[str, Widths], method: Method) -> nn.Module | None:
     """The module at the path `name` with quantizers of `method` before its products, None where it is no attention.
 
-    Raises IllegalModel for an attention of a class that is not known, and where IRM has no place.
+    `widths` says how wide the operands of the two are, by their names (`products`). Raises IllegalModel for an attention of a
+    class that is not known, and where IRM has no place.
     """
     kind = type(module)
     if kind not in (*ATTENTIONS, WindowAttention):
@@ -52,16 +64,17 @@ def quantized(name: str, module: nn.Module, a_bits: int, method: Method) -> nn.M
     heads = module.num_heads
     qk_heads = 2 * heads if kind in DIFFERENCES else heads
 
-    def activation(slot: Slot, size: int) -> nn.Module:
+    def activation(slot: Slot, size: int, bits: int) -> nn.Module:
         axis, size = (1, size) if method.per_head else (None, 1)
         start, gradient = method.start, method.scale_gradient
         return quantizer.make(
-            slot.quantizer, a_bits, signed=slot.signed, axis=axis, size=size, start=start, scale_gradient=gradient
+            slot.quantizer, bits, signed=slot.signed, axis=axis, size=size, start=start, scale_gradient=gradient
         )
 
-    qk = QuantMatMul(activation(method.qkv, qk_heads), activation(method.qkv, qk_heads))
-    av = QuantMatMul(activation(method.softmax, heads), activation(method.qkv, heads))
-    irm = method.irm != "none" and a_bits != 32
+    (q_bits, k_bits), (map_bits, v_bits) = (widths[product] for product in products(name, module))
+    qk = QuantMatMul(activation(method.qkv, qk_heads, q_bits), activation(method.qkv, qk_heads, k_bits))
+    av = QuantMatMul(activation(method.softmax, heads, map_bits), activation(method.qkv, heads, v_bits))
+    irm = method.irm != "none" and q_bits != FLOAT_BITS
     q_norm, k_norm = (_irm(name, module, method), _irm(name, module, method)) if irm else (None, None)
     if kind is WindowAttention:
         return QuantWindowAttention(module, qk, av, q_norm, k_norm)

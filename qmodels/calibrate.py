@@ -18,13 +18,16 @@ def _initialise(module: nn.Module, inputs: tuple[Any, ...]) -> None:
 
 
 @torch.no_grad()
-def calibrate(model: nn.Module, images: Tensor) -> nn.Module:
-    """Set the scales of all uncalibrated quantizers of `model` from `images` (B, C, H, W); returns `model`."""
+def calibrate(model: nn.Module, images: Tensor, *others: Any, **named: Any) -> nn.Module:
+    """Set the scales of all uncalibrated quantizers of `model` from `images` (B, C, H, W); returns `model`.
+
+    Of a part of a model the input takes the place of images, and what it is called with besides comes behind.
+    """
     waiting = [m for m in model.modules() if isinstance(m, Quantizer | Rectifier) and not m.calibrated]
     hooks = [m.register_forward_pre_hook(_initialise) for m in waiting]
     was_training = model.training
     try:
-        model.eval()(images)
+        model.eval()(images, *others, **named)
     finally:
         for hook in hooks:
             hook.remove()

@@ -16,6 +16,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from hwsim.errors import HwsimError
+
+Grids = list[tuple[Tensor, Tensor]]
+"""Candidates: a scale (S, 1) and an integer zero point (S, 1) each, for S rows of values."""
 LIMIT = 8192
 _SYMMETRIC = torch.linspace(0.05, 1.0, 20).tolist()
 _LOW = torch.linspace(0.0, 1.0, 9).tolist()
@@ -23,6 +27,17 @@ _HIGH = torch.linspace(0.125, 1.0, 15).tolist()
 _SETTLED = 1e-5
 _ROUNDS = 1000
 """More than a fixed point was ever seen to take; each round lowers the error, or ends it."""
+
+
+def need_finite(x: Tensor) -> None:
+    """Raise HwsimError unless every value of `x` is finite."""
+    good = int(x.isfinite().sum())
+    if good < x.numel():
+        nan = int(x.isnan().sum())
+        raise HwsimError(
+            f"calibration: values must be finite, got {nan} NaN and {x.numel() - good - nan} infinite of {x.numel()}; check "
+            "the images and the model's weights"
+        )
 
 
 def symmetric(x: Tensor, qmin: int, qmax: int, axis: int | None, start: str = "search") -> Tensor:
@@ -56,22 +71,32 @@ def fixed_point(x: Tensor, qmin: int, qmax: int, axis: int | None) -> Tensor:
 def _searched(x: Tensor, qmin: int, qmax: int, axis: int | None) -> Tensor:
     """The scale (S,) of least squared error among fractions of the range."""
     values, low, high = _sample(x, axis)
+    return _best(values, symmetric_grids(low, high, qmin, qmax), qmin, qmax)[0].flatten()
+
+
+def symmetric_grids(low: Tensor, high: Tensor, qmin: int, qmax: int) -> Grids:
+    """What is searched without zero points: fractions of the range `low`, `high`, each (S, 1), zero included."""
     whole = torch.maximum(high / qmax, low / qmin) if qmin < 0 else high / qmax
     whole = torch.where(whole > 0, whole, torch.ones_like(whole))
-    return _best(values, [(whole * f, torch.zeros_like(whole)) for f in _SYMMETRIC], qmin, qmax)[0].flatten()
+    return [(whole * f, torch.zeros_like(whole)) for f in _SYMMETRIC]
 
 
 def asymmetric(x: Tensor, qmin: int, qmax: int, axis: int | None) -> tuple[Tensor, Tensor]:
     """The scale (S,) and the integer zero point (S,), as floats, of the grid scale * ([qmin, qmax] - zero_point)."""
     values, low, high = _sample(x, axis)
+    scale, zero_point = _best(values, asymmetric_grids(low, high, qmin, qmax), qmin, qmax)
+    return scale.flatten(), zero_point.flatten()
+
+
+def asymmetric_grids(low: Tensor, high: Tensor, qmin: int, qmax: int) -> Grids:
+    """What is searched with zero points: fractions of `low` and of `high`, each (S, 1), zero included, apart."""
     candidates = []
     for f_low in _LOW:
         for f_high in _HIGH:
             scale = (high * f_high - low * f_low) / (qmax - qmin)
             scale = torch.where(scale > 0, scale, torch.ones_like(scale))
             candidates.append((scale, (qmin - low * f_low / scale).round().clamp(qmin, qmax)))
-    scale, zero_point = _best(values, candidates, qmin, qmax)
-    return scale.flatten(), zero_point.flatten()
+    return candidates
 
 
 _SYMMETRIC_STARTS: dict[str, Callable[[Tensor, int, int, int | None], Tensor]] = {
@@ -139,7 +164,7 @@ def _sample(x: Tensor, axis: int | None) -> tuple[Tensor, Tensor, Tensor]:
     return rows, low, high
 
 
-def _best(values: Tensor, candidates: list[tuple[Tensor, Tensor]], qmin: int, qmax: int) -> tuple[Tensor, Tensor]:
+def _best(values: Tensor, candidates: Grids, qmin: int, qmax: int) -> tuple[Tensor, Tensor]:
     """Per row of `values` (S, n), the candidate scale and zero point (S, 1) of least squared error."""
     (scale, zero_point), *_ = candidates
     least = torch.full_like(scale, torch.inf)

@@ -1,4 +1,4 @@
-"""Images and labels: the embedded digits, and any folder of images.
+"""Images and labels: the embedded digits, any folder of images, and what the package `datasets` reads.
 
 Digits: scikit-learn's `load_digits`, 1797 scans of 8x8 pixels 0..16. An image is pixel / 16, enlarged to 32x32
 (bilinear, corners not aligned), then 2 x - 1. Every weight of that enlargement is a multiple of 1/64, so all values are
@@ -6,23 +6,26 @@ exact in float32 and the same on every machine. The split is by index i, without
 (360), i % 10 == 1 is `validation` (180), the rest `train` (1257).
 
 Folders: `ROOT/SPLIT/CLASS/IMAGE`, through torchvision's ImageFolder (timm's leaves files open) and timm's evaluation
-transform. `batches` reads them as they are needed, so that a data set of any size takes the memory of one batch, and a
-part of them (`Batches.part`) reads no other image.
+transform. `hf:SOURCE` in place of ROOT: rows of what `datasets` reads (`qmodels.hub_images`), through the same transform.
+`batches` reads them as they are needed, so that a data set of any size takes the memory of one batch, and a part of them
+(`Batches.part`) reads no other image.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from hwsim import catalog
 from hwsim.errors import BadFile, HwsimError
-from qmodels import models, torchvision_shim  # noqa: F401 - before timm
+from qmodels import hub_images, models, torchvision_shim  # noqa: F401 - before timm
+from workloads import datasets
 from workloads.workload import Workload
 
 # isort: split
@@ -62,6 +65,9 @@ class Batches:
         if isinstance(self.dataset, TensorDataset):
             for tensor in self.dataset.tensors:
                 digest.update(tensor[chosen].numpy().tobytes())
+        elif isinstance(self.dataset, hub_images.HubImages):
+            for line in self.dataset.described(chosen):
+                digest.update(line.encode())
         else:
             root = Path(self.dataset.root)
             for file, label in self.dataset.samples[chosen]:
@@ -92,9 +98,8 @@ def image_folder(root: Path, split: str, image: tuple[int, int, int]) -> ImageFo
     folder = root / split
     if not folder.is_dir():
         raise HwsimError(f"{folder}: must be a folder with one folder of images per class, got none; pass --data ROOT")
-    transform = timm.data.create_transform(input_size=image, is_training=False)
     try:
-        return ImageFolder(str(folder), transform, loader=_opened)
+        return ImageFolder(str(folder), _transform(image), loader=_opened)
     except FileNotFoundError:
         raise HwsimError(f"{folder}: must hold CLASS/IMAGE files, got no image; check the folder") from None
 
@@ -102,7 +107,8 @@ def image_folder(root: Path, split: str, image: tuple[int, int, int]) -> ImageFo
 def batches(
     workload: Workload, split: str, root: Path | None = None, limit: int | None = None, size: int = 32
 ) -> Batches:
-    """The first `limit` images of `split` and their labels, `size` at once; `root` is where image folders are."""
+    """The first `limit` images of `split` and their labels, `size` at once; `root` is where image folders are, or
+    `hf:SOURCE`."""
     dataset: Dataset
     if workload.dataset.kind == "digits":
         if root is not None:
@@ -111,15 +117,35 @@ def batches(
     else:
         if root is None:
             raise HwsimError(f"{workload.dataset.name}: images must be brought along, got no folder; pass --data ROOT")
-        dataset = image_folder(root, split, models.image_of(workload.model))
+        found, image = datasets.at(workload.dataset, root), models.image_of(workload.model)
+        if found.kind == "huggingface":
+            dataset = hub_images.HubImages(found.source, split, _transform(image))
+        else:
+            dataset = image_folder(root, split, image)
     images = len(dataset)
     return Batches(dataset, min(images, limit or images), size)
+
+
+def splits(workload: Workload, root: Path | None = None) -> tuple[str, ...]:
+    """Those of SPLITS that are there, with labels."""
+    if workload.dataset.kind == "digits":
+        return SPLITS
+    if root is None:
+        return ()
+    found = datasets.at(workload.dataset, root)
+    if found.kind == "huggingface":
+        return hub_images.splits(found.source)
+    return tuple(split for split in SPLITS if (root / split).is_dir())
 
 
 def load(workload: Workload, split: str, root: Path | None = None, limit: int | None = None) -> tuple[Tensor, Tensor]:
     """Images and labels of `split`, as two tensors, the first `limit` of them."""
     parts = tuple(batches(workload, split, root, limit))
     return torch.cat([images for images, _ in parts]), torch.cat([labels for _, labels in parts])
+
+
+def _transform(image: tuple[int, int, int]) -> Callable[[Image.Image], Tensor]:
+    return timm.data.create_transform(input_size=image, is_training=False)
 
 
 def _opened(path: str) -> object:

@@ -1,7 +1,11 @@
 """Accuracy: the share of images whose greatest logit is at the label."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+
+from qmodels.data import Batches
 
 
 @torch.no_grad()
@@ -16,3 +20,17 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     right = (logits(model.eval(), images).argmax(1) == labels).double().mean().item()
     model.train(was_training)
     return right
+
+
+@torch.no_grad()
+def streamed_accuracy(model: nn.Module, batches: Batches, told: Callable[[int], None] = lambda images: None) -> float:
+    """Top-1 accuracy in [0, 1] on `batches`, one of them in memory at a time; `told` hears how many images are done."""
+    was_training = model.training
+    model.eval()
+    right = done = 0
+    for images, labels in batches:
+        right += int((model(images).argmax(1) == labels).sum())
+        done += len(images)
+        told(done)
+    model.train(was_training)
+    return right / batches.images

@@ -7,13 +7,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+import workloads
 from hwsim.graph import Graph
 from hwsim.lower import integerize
 from hwsim.lower.ranges import Ranges, measure
 from hwsim.lower.recipe import Recipe, find
 from hwsim.op import Array
 from hwsim.record import Record
-from qmodels import builder, data, models
+from hwsim.spec import FLOAT_BITS
+from qmodels import builder, data, models, widths
+from qmodels import method as methods
 from qmodels.data import Batches
 from qmodels.examiner import SHARD, Examiner, Finding, shards
 from qmodels.folding import FoldReport, fold_input_scales, images_of
@@ -40,7 +43,8 @@ def trace_model(model: nn.Module, workload: Workload) -> Graph:
     """The graph of `model`, labelled with the workload that it is of; raises IllegalModel where a product was left float."""
     meta = {"workload": workload.name, "bits": str(workload.bits), "method": workload.method}
     graph = trace(model, torch.zeros(2, *models.image_of(workload.model)), workload.name, meta)
-    need_quantized(graph, workload.bits)
+    floats = [name for name, pair in widths.of(model).items() if FLOAT_BITS in pair]
+    need_quantized(graph, workload.bits, floats)
     return graph
 
 
@@ -123,6 +127,8 @@ class Evidence:
         subject = self.subject
         bits = subject.workload.bits
         said = {"abits": str(bits.activations), "wbits": str(bits.weights), "form": subject.form}
+        own = widths.departing(subject.model, bits, methods.find(subject.workload.method))
+        said.update({"layers": "mixed"} if own else {})
         said.update({"recipe": subject.recipe} if subject.recipe else {})
         said.update({"input_scales": "folded"} if subject.folds else {})
         said.update(subject.settings)
@@ -169,10 +175,16 @@ def gather(
 
 def examiner_of(subject: Subject, batches: Batches, what_if: WhatIf | None, threads: int | None) -> Examiner:
     """The examiner of the subject on these images."""
-    recipe = subject.workload.recipe
-    others = {"teacher": _logits(builder.build(recipe.teacher))} if recipe and recipe.teacher else {}
+    teacher = teacher_of(subject.workload)
+    others = {"teacher": _logits(builder.build(teacher))} if teacher else {}
     mixed = subject.mixed if subject.form == "integer" else None
     return Examiner(subject.model, subject.graph, batches, mixed, what_if, others, threads)
+
+
+def teacher_of(workload: Workload) -> Workload | None:
+    """The float teacher of `workload`, where its checkpoint is shipped: others are not known here."""
+    teacher = workloads.find(workload.recipe.teacher) if workload.recipe.teacher else None
+    return teacher if teacher and builder.shipped(teacher) else None
 
 
 def evidence_of(subject: Subject, examiner: Examiner, findings: Sequence[Finding], split: str) -> Evidence:

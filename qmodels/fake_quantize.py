@@ -1,4 +1,4 @@
-"""The two quantization operators of torch models, each one node in an exported graph.
+"""The three quantization operators of torch models, each one node in an exported graph.
 
 `hwsim::fake_quantize` is S1 after S2:
 
@@ -18,6 +18,15 @@ the last two summed over what shares the scale and multiplied by `grad_factor`.
 
 `hwsim::binarize` is the 1-bit signed form, codes -1 and +1: out = scale * (+1 if x >= 0 else -1). Gradients: x gets 1
 where |x| <= scale, else 0 (arXiv 1602.02830, clipped at the scale); scale gets the sum of the codes.
+
+`hwsim::shift_quantize` is the grid of a table (S14), whose numbers are tensors: code c means scale * value(c), with the
+integer value(c) = (significand[c] << shift[c]) - zero, and
+
+    out = scale * (the value whose interval, between neighbouring `boundaries`, holds x / scale; on one of them the larger)
+
+`significand` and `shift` are int64 of shape (2^bits,), `zero` int64 of shape (1,). `boundaries` (2^bits - 1,) ascend; those
+behind the last, where codes have equal values, are PAD. Gradients: x gets 1 where it is not clamped, that is beyond the
+ends of the grid by no more than half of the last step, else 0; the scale gets none, for nothing of such a grid is learned.
 """
 
 from typing import Any
@@ -107,3 +116,68 @@ def _backward_sign(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 binarize.register_autograd(_backward_sign, setup_context=_keep_sign)
+
+
+PAD = torch.finfo(torch.float32).max
+"""What boundaries are filled up with: finite, so that it can be stored, and never reached."""
+
+
+def table(significand: Tensor, shift: Tensor, zero: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct integers of a table, ascending, and the code of each: the lowest where several have it."""
+    values, codes = torch.sort((significand << shift) - zero, stable=True)
+    first = torch.ones_like(values, dtype=torch.bool)
+    first[1:] = values[1:] != values[:-1]
+    return values[first], codes[first]
+
+
+def intervals(x: Tensor, scale: Tensor, boundaries: Tensor, count: int, axis: int | None) -> Tensor:
+    """Which of the `count` intervals holds x / scale: the number of boundaries that are not above it, int64."""
+    steps = torch.div(x, along(scale, x, axis)).contiguous()
+    return torch.bucketize(steps, boundaries[: count - 1].to(x.dtype), right=True)
+
+
+@torch.library.custom_op("hwsim::shift_quantize", mutates_args=())
+def shift_quantize(
+    x: Tensor,
+    scale: Tensor,
+    boundaries: Tensor,
+    significand: Tensor,
+    shift: Tensor,
+    zero: Tensor,
+    axis: int | None,
+    kind: str,
+) -> Tensor:
+    """Round `x` to the grid of a table (S14); `kind`, a quantizer of the catalogue, stands for numbers that are not there."""
+    values, _ = table(significand, shift, zero)
+    index = intervals(x, scale, boundaries, len(values), axis)
+    return torch.mul(values.to(x.dtype)[index], along(scale, x, axis), out=torch.empty_like(x))
+
+
+@shift_quantize.register_fake
+def _(
+    x: Tensor,
+    scale: Tensor,
+    boundaries: Tensor,
+    significand: Tensor,
+    shift: Tensor,
+    zero: Tensor,
+    axis: int | None,
+    kind: str,
+) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _keep_table(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, scale, _, significand, shift, zero, ctx.axis, _ = inputs
+    ctx.save_for_backward(x, scale, significand, shift, zero)
+
+
+def _backward_table(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, scale, *numbers = ctx.saved_tensors
+    values = table(*numbers)[0].to(x.dtype)
+    steps = x / along(scale, x, ctx.axis)
+    low, high = values[0] - (values[1] - values[0]) / 2, values[-1] + (values[-1] - values[-2]) / 2
+    return (grad * ((steps >= low) & (steps <= high)), *(None,) * 7)
+
+
+shift_quantize.register_autograd(_backward_table, setup_context=_keep_table)

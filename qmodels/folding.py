@@ -1,22 +1,12 @@
 """Scale reparametrization: a layer whose input has one scale per input channel gets an input with one scale.
 
-No integer product executes a scale along its reduction axis (S3). The layer's input codes are
-q_k = clamp(round(x_k / s_k) + z_k). With any target s', z' and
+The formulas are those of `qmodels.reparametrization`. The map from x to x' goes into the LayerNorm that feeds the layer and
+nothing else (`sources`), else into a ChannelAffine before the quantizer. Then follows the one inexact step, whose loss is
+measured: W' is not on the grid of the weights and is quantized again, per output channel with the scales searched anew;
+b' is made of the quantized W'. W is what the weight quantizer gave, the weights that the model has.
 
-    r1_k = s_k / s',   r2_k = z_k - z',   x'_k = x_k / r1_k + s' r2_k
-
-round(x'_k / s') + z' = round(x_k / s_k) + z_k: the same codes (except where x_k / s_k is a tie and r2_k odd, since ties go
-to even), and the layer's output sum_k W_nk s_k (q_k - z_k) + b_n is sum_k W'_nk s' (q_k - z') + b'_n with
-
-    W'_nk = W_nk r1_k,   b'_n = b_n - sum_k W'_nk s' r2_k
-
-Here s' = mean s_k and z' = round(mean z_k). The map from x to x' goes into gain and offset of the LayerNorm that feeds
-the layer and nothing else (`sources`), else into a ChannelAffine before the quantizer. Then follows the one inexact step,
-whose loss is measured: W' is not on the grid of the weights and is quantized again, per output channel with the scales
-searched anew; b' is made of the quantized W'. W is what the weight quantizer gave, the weights that the model has.
-
-Source: I&S-ViT (arXiv 2311.10126), stage 2 of its smooth optimisation, as in RepQ-ViT; departs from both in that z' is
-an integer and in that it applies to layers that no LayerNorm feeds.
+Source: I&S-ViT (arXiv 2311.10126), stage 2 of its smooth optimisation, as in RepQ-ViT; departs from both in that it also
+applies to layers that no LayerNorm feeds, and to weights that are on a grid already.
 """
 
 import copy
@@ -37,11 +27,12 @@ from qmodels.quantizer import Quantizer
 from qmodels.quantizers.binary import Binary
 from qmodels.quantizers.lsq import Lsq
 from qmodels.quantizers.lsq_plus import LsqPlus
+from qmodels.quantizers.uniform import Uniform
+from qmodels.reparametrization import Layer, Map, along_weight, into_norm, shift_bias, to_one
 from qmodels.sources import Source, sources
 from workloads.workload import Workload
 
-UNIFORM = Binary | Lsq | LsqPlus
-Layer = QuantLinear | QuantConv2d
+UNIFORM = Binary | Lsq | LsqPlus | Uniform
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +85,7 @@ class FoldReport:
 
 @dataclass(slots=True)
 class _Plan:
-    """What becomes of a layer, per channel k: r1 (K,), the shift s' r2 (K,), its new quantizers and weights W'.
+    """What becomes of a layer: the map of its channels, its new quantizers and weights W'.
 
     `change` is Q(W') / r1 - W, the weights' error in the layer's old terms; `signal` and `noise` are what it does.
     """
@@ -102,8 +93,7 @@ class _Plan:
     path: str
     layer: Layer
     norm: str
-    r1: Tensor
-    shift: Tensor
+    map: Map
     quantizer: Quantizer
     weight_quantizer: nn.Module
     weight: Tensor
@@ -157,7 +147,7 @@ def _plans(model: nn.Module, found: dict[str, Source]) -> tuple[list[_Plan], tup
         if _scaled_along(quantizer, -1 if isinstance(module, QuantLinear) else 1, source):
             if isinstance(quantizer, UNIFORM):
                 plan = _plan(path, module, source.norm)
-                if isinstance(module, QuantConv2d) and module.pads and plan.shift.any():
+                if isinstance(module, QuantConv2d) and module.pads and plan.map.shift.any():
                     refused.append(
                         (path, "its padding is real zeros, which other zero points move; quantize per tensor")
                     )
@@ -179,41 +169,25 @@ def _scaled_along(quantizer: nn.Module, axis: int, source: Source | None) -> boo
 
 def _plan(path: str, layer: Layer, norm: str) -> _Plan:
     old, dtype = layer.input_quantizer, layer.weight.dtype
-    scales = old.positive_scale().double()
-    zeros = old.zero_point.double().round().clamp(old.qmin, old.qmax)
-    new = type(old)(old.bits, signed=old.qmin < 0, batched=old.batched).to(layer.weight)
-    new.scale.fill_(scales.mean() if scales.min() < scales.max() else scales[0])
-    new.zero_point.fill_(zeros.mean().round())
-    new.calibrated = True
-    scale = new.scale.double()  # as the model's dtype has it
-    r1, r2 = scales / scale, zeros - new.zero_point.double()
+    new, found = to_one(old)
     current = layer.weight_quantizer(layer.weight).double()
-    wanted = current * _along_weight(r1, layer)
+    wanted = current * along_weight(found.r1, layer)
     weight, weight_quantizer = wanted.to(dtype), copy.deepcopy(layer.weight_quantizer)
     if isinstance(weight_quantizer, Quantizer) and not torch.equal(wanted, current):
         weight_quantizer.initialise(weight)
     got = weight_quantizer(weight).double()
     error = ((got - wanted).norm() / wanted.norm().clamp(min=torch.finfo(torch.float64).tiny)).item()
-    moves = not torch.equal(scales, scale.expand_as(scales)) or bool(r2.any())
     fold = Fold(
         layer=path,
-        into=(norm or f"{path}.input_affine") if moves else "",
-        channels=len(scales),
-        spread=(scales.max() / scales.min()).item(),
-        moved=int(r2.abs().max()),
+        into=(norm or f"{path}.input_affine") if not found.is_identity else "",
+        channels=len(found.r1),
+        spread=(found.r1.max() / found.r1.min()).item(),
+        moved=int(found.r2.abs().max()),
         weight_error=error,
         sqnr_db=math.inf,
     )
-    change = (got / _along_weight(r1, layer) - current).to(dtype)
-    return _Plan(path, layer, norm, r1, scale * r2, new, weight_quantizer, weight, change, fold)
-
-
-def _along_weight(values: Tensor, layer: Layer) -> Tensor:
-    """`values` (K,) per input channel in the shape that broadcasts against the weight, (N, K) or (N, K / groups, h, w)."""
-    if isinstance(layer, QuantLinear):
-        return values
-    groups = values.reshape(layer.groups, -1).repeat_interleave(layer.out_channels // layer.groups, 0)
-    return groups[:, :, None, None]
+    change = (got / along_weight(found.r1, layer) - current).to(dtype)
+    return _Plan(path, layer, norm, found, new, weight_quantizer, weight, change, fold)
 
 
 def _measure(plan: _Plan) -> Callable[[Layer, tuple[Tensor, ...], Tensor], None]:
@@ -233,21 +207,15 @@ def _apply(model: nn.Module, plan: _Plan) -> None:
     layer, dtype = plan.layer, plan.layer.weight.dtype
     layer.weight.copy_(plan.weight)
     layer.input_quantizer, layer.weight_quantizer = plan.quantizer, plan.weight_quantizer
-    shifted = bool(plan.shift.any())
-    if shifted:
-        moved = layer.weight_quantizer(layer.weight).double() * _along_weight(plan.shift, layer)
-        bias = 0.0 if layer.bias is None else layer.bias.double()
-        layer.bias = nn.Parameter((bias - moved.flatten(1).sum(1)).to(dtype))
+    shift_bias(layer, plan.map.shift, layer.weight_quantizer(layer.weight))
     if not plan.fold.into:
         return
     if plan.norm:
-        norm = model.get_submodule(plan.norm)
-        norm.bias.copy_(norm.bias.double() / plan.r1 + plan.shift)
-        norm.weight.copy_(norm.weight.double() / plan.r1)
+        into_norm(model.get_submodule(plan.norm), plan.map)
     else:
         shape = (-1,) if isinstance(layer, QuantLinear) else (-1, 1, 1)
-        shift = plan.shift.to(dtype).reshape(shape) if shifted else None
-        layer.input_affine = ChannelAffine((1 / plan.r1).to(dtype).reshape(shape), shift)
+        shift = plan.map.shift.to(dtype).reshape(shape) if plan.map.shift.any() else None
+        layer.input_affine = ChannelAffine((1 / plan.map.r1).to(dtype).reshape(shape), shift)
 
 
 def _decibels(signal: float, noise: float) -> float:

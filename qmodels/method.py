@@ -17,9 +17,12 @@ from dataclasses import dataclass
 
 from hwsim import catalog
 from hwsim.errors import HwsimError
+from qmodels.step import Step
 
 METHODS, QUANTIZERS = "qmodels.methods", "qmodels.quantizers"
 DEPLOYABLE = "deployable"
+WIDEST = 8
+"""Bits of the widest codes of a quantizer."""
 CHOICES = {
     "irm": ("none", "layernorm", "affine", "frozen"),
     "scale_gradient": ("lsq", "module"),
@@ -27,6 +30,8 @@ CHOICES = {
     "weight_start": ("search", "mean", "fixed_point"),
 }
 """What the switches that are texts may be."""
+TERMS = ("labels", "distillation", "hard_distillation", "dgd", "bins")
+"""The switches that are weights of terms of the loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,13 @@ class Method:
     dgd: float = 0.0  # weight of distribution guided distillation
     crops: int = 0  # crops per image and step that are learned from stored logits of a teacher; 0: none
     bins: float = 0.0  # largest weight of oscillation-aware bin regularization
+    norm_inputs: Slot | None = None  # what every LayerNorm reads; None: it stays float
+    softmax_bits: int = 0  # width of the softmax output, whatever activations have; 0: as they
+    groups: int = 0  # inputs of Linear behind a LayerNorm: groups of channels with a scale each; 0: as `inputs`
+    biases: bool = False  # layers without a bias get one, of zeros
+    stages: tuple[
+        tuple[Step, ...], ...
+    ] = ()  # what calibrates a post-training method: `qmodels.ptq`; none: it is trained
     preset: str = DEPLOYABLE
     deviations: str = ""  # the page of docs/ that says what departs from paper and code
 
@@ -71,10 +83,22 @@ class Method:
         for key, known in CHOICES.items():
             if getattr(self, key) not in known:
                 raise _bad(self.name, key, f"one of {', '.join(known)}", getattr(self, key), "choose one")
-        for key in ("gelu_clip", "labels", "distillation", "hard_distillation", "dgd", "crops", "bins"):
+        for key in (
+            "gelu_clip",
+            "labels",
+            "distillation",
+            "hard_distillation",
+            "dgd",
+            "crops",
+            "bins",
+            "softmax_bits",
+            "groups",
+        ):
             value = getattr(self, key)
             if not (math.isfinite(value) and value >= 0):
                 raise _bad(self.name, key, "0 or more", value, "0 switches it off")
+        if self.softmax_bits > WIDEST:
+            raise _bad(self.name, "softmax_bits", f"0..{WIDEST}", self.softmax_bits, "0 is as wide as activations")
 
 
 def names() -> tuple[str, ...]:
@@ -105,7 +129,9 @@ def _presets(name: str) -> dict[str, Method]:
 
 
 SWITCHES = {
-    field.name: field.type for field in dataclasses.fields(Method) if field.name not in ("name", "preset", "deviations")
+    field.name: field.type
+    for field in dataclasses.fields(Method)
+    if field.name not in ("name", "stages", "preset", "deviations")
 }
 """What `changed` changes: switches and their types."""
 

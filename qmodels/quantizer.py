@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from hwsim import catalog
+from hwsim.accel.layer_bits import WIDEST
 from qmodels.fake_quantize import along
 
 SCALE_FLOOR = 1e-8
@@ -53,11 +54,13 @@ class Quantizer(nn.Module, ABC):
     offset: nn.Parameter | None
     scale_gradient = "lsq"
     start = "search"
+    channelled = False
+    """Whether it has something of its own for each input channel, and takes their number as `channels`."""
 
     def __init__(self, bits: int, qmin: int, qmax: int, *, axis: int | None, size: int, batched: bool) -> None:
         super().__init__()
-        if not 1 <= bits <= 8:
-            raise ValueError(f"quantizer: bits must be 1..8, got {bits}; use nn.Identity for float")
+        if not 1 <= bits <= WIDEST:
+            raise ValueError(f"quantizer: bits must be 1..{WIDEST}, got {bits}; use nn.Identity for float")
         if axis is None and size != 1:
             raise ValueError(f"quantizer: size must be 1 without an axis, got {size}; give the axis")
         self.bits, self.qmin, self.qmax, self.axis, self.batched = bits, qmin, qmax, axis, batched
@@ -147,8 +150,12 @@ def make(
     batched: bool = True,
     scale_gradient: str = "lsq",
     start: str = "search",
+    channels: int = 1,
 ) -> nn.Module:
-    """The quantizer `name` of the catalogue at `bits`; nn.Identity at 32 bits; `binary` for 1-bit signed `lsq`."""
+    """The quantizer `name` of the catalogue at `bits`; nn.Identity at 32 bits; `binary` for 1-bit signed `lsq`.
+
+    channels: how many the last axis of its input has, for those that are `channelled`.
+    """
     for key, value, known in (("scale_gradient", scale_gradient, SCALE_GRADIENTS), ("start", start, STARTS)):
         if value not in known:
             raise ValueError(f"quantizer: {key} must be one of {', '.join(known)}, got {value!r}; choose one")
@@ -157,6 +164,7 @@ def make(
     if bits == 1 and signed and name == "lsq":
         name = "binary"
     found = catalog.find("qmodels.quantizers", name, "quantizer")
-    quantizer = found(bits, signed=signed, axis=axis, size=size, batched=batched)
+    own = {"channels": channels} if found.channelled else {}
+    quantizer = found(bits, signed=signed, axis=axis, size=size, batched=batched, **own)
     quantizer.scale_gradient, quantizer.start = scale_gradient, start
     return quantizer

@@ -31,6 +31,8 @@ from qmodels.layers.quant_linear import QuantLinear
 from qmodels.layers.quant_matmul import QuantMatMul
 from qmodels.quantizer import Quantizer
 from qmodels.quantizers.binary import Binary
+from qmodels.quantizers.noisy import Noisy
+from qmodels.widths import slots
 
 Progress = Callable[[int, int], None]
 
@@ -116,7 +118,7 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
 
 def own_widths(name: str, layer: nn.Module) -> Widths:
     """(a_bits, w_bits) of a layer as it is; raises HwsimError where an operand is float."""
-    a, b = (getattr(layer, slot) for slot in _slots(layer))
+    a, b = (getattr(layer, slot) for slot in slots(layer))
     if not isinstance(a, Quantizer) or not isinstance(b, Quantizer):
         raise HwsimError(f"{name}: both operands must be quantized, got a float one; give a checkpoint of 8 bits")
     return a.bits, b.bits
@@ -133,7 +135,7 @@ def at_widths(model: nn.Module, widths: Mapping[str, Widths], calibration: Tenso
             if name not in known:
                 raise catalog.unknown("layer", name, known)
             layer, own = known[name], own_widths(name, known[name])
-            for slot, bits, before in zip(_slots(layer), pair, own, strict=True):
+            for slot, bits, before in zip(slots(layer), pair, own, strict=True):
                 if bits != before:
                     kept.append((layer, slot, getattr(layer, slot)))
                     setattr(layer, slot, _remade(kept[-1][2], bits))
@@ -166,15 +168,13 @@ def _remade(old: nn.Module, bits: int) -> nn.Module:
     assert isinstance(old, Quantizer)
     kind = "lsq" if isinstance(old, Binary) else type(old).__module__.rpartition(".")[2]
     size = old.scale.numel()
-    made = quantizer.make(kind, bits, signed=old.qmin < 0, axis=old.axis, size=size, batched=old.batched)
+    channels = old.offset.numel() if isinstance(old, Noisy) else 1
+    made = quantizer.make(
+        kind, bits, signed=old.qmin < 0, axis=old.axis, size=size, batched=old.batched, channels=channels
+    )
+    if isinstance(old, Noisy):
+        made.set_noise(-old.offset)
     return made.to(old.scale).train(old.training)
-
-
-def _slots(layer: nn.Module) -> tuple[str, str]:
-    """Where a layer keeps the quantizers of its first and its second operand."""
-    if isinstance(layer, QuantMatMul):
-        return "a_quantizer", "b_quantizer"
-    return "input_quantizer", "weight_quantizer"
 
 
 def _loss(name: str) -> tuple[Callable[[Tensor, Tensor], float], str]:

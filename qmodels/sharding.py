@@ -28,10 +28,11 @@ from hwsim.lower.recipe import Recipe
 from qmodels import builder, data
 from qmodels.backends import Workers
 from qmodels.data import Batches
-from qmodels.evidence import Evidence, Progress, Subject, evidence_of, examiner_of, subject_of
+from qmodels.evidence import Evidence, Progress, Subject, evidence_of, examiner_of, subject_of, teacher_of
 from qmodels.examiner import SHARD, Done, Examiner, Finding, Shard, shards
 from qmodels.resume import Kept
 from qmodels.what_if import WhatIf
+from workloads import datasets
 
 PACKAGES = ("hwsim", "qmodels", "workloads")
 VERSIONS = ("torch", "timm", "numpy", "numba", "scikit-learn")
@@ -66,11 +67,7 @@ class Job:
     def key(self, batches: Batches) -> str:
         """A hash of all that decides the numbers, as it is on this machine."""
         workload = workloads.find(self.workload)
-        teacher = workload.recipe.teacher if workload.recipe else ""
-        files = [
-            self.checkpoint or builder.shipped(workload),
-            builder.shipped(workloads.find(teacher or workload.name)),
-        ]
+        files = [self.checkpoint or builder.shipped(workload), builder.shipped(teacher_of(workload) or workload)]
         recipe, ranges = self.lowering or (None, {})
         said = {
             "workload": self.workload,
@@ -95,7 +92,7 @@ def job_of(
     what_if: WhatIf | None = None,
 ) -> Job:
     """The job of the subject, made from the file `checkpoint`, on `batches`, read from the folder `root`."""
-    checkpoint, root = (path and path.absolute() for path in (checkpoint, root))
+    checkpoint, root = checkpoint and checkpoint.absolute(), root and datasets.absolute(root)
     return Job(
         subject.workload.name, checkpoint, root, split, batches.images, subject.lowering, what_if, bool(subject.folds)
     )

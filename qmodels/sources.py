@@ -36,8 +36,11 @@ def sources(model: nn.Module, image: tuple[int, ...]) -> dict[str, Source]:
     for node in program.graph.nodes:
         if packet_of(node) in QUANTIZERS:
             path = _path(node)
-            norm = "" if path in found else _norm(node.args[0], model, targets)  # used twice: it has two sources
-            found[path] = Source(node.args[0].meta["val"].dim(), norm)
+            given = node.args[0]
+            while packet_of(given) == "aten.add" and _path(given) == path:
+                given = given.args[0]  # the quantizer's own: an offset that it takes off
+            norm = "" if path in found else _norm(given, model, targets)  # used twice: it has two sources
+            found[path] = Source(given.meta["val"].dim(), norm)
     return found
 
 

@@ -7,17 +7,14 @@ command line than the suite's own is refused: nothing is overwritten, and nothin
 one folder: a run that one of them has in hand is locked, and the others pass it over.
 """
 
-import fcntl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from hwsim.errors import BadFile
 from hwsim.record import Record, read_records, write_records
-from qmodels import builder, checkpoint, data, run_records, training
+from qmodels import builder, checkpoint, data, run_files, run_records, training
 from qmodels.evidence import trace_model
 from qmodels.oscillation import Oscillation
 from qmodels.run_records import Yardstick
@@ -54,17 +51,9 @@ def finished(suite: Suite, folder: Path) -> dict[str, tuple[Record, ...]]:
     """The records of each run that is done, by its name; raises BadFile for one that was made otherwise."""
     found = {}
     for run in suite.runs:
-        path = path_of(run, folder)
-        if not path.exists():
-            continue
-        records = read_records(path)
-        made = next((str(record.value) for record in records if record.metric == "run"), "")
-        if made != run.command():
-            raise BadFile(
-                f"{path}: must be made by `{run.command()}`, got `{made}`; remove it to train the run again, or choose "
-                "another --out"
-            )
-        found[run.name] = records
+        records = run_files.records_of(path_of(run, folder), run.command(), "train the run")
+        if records is not None:
+            found[run.name] = records
     return found
 
 
@@ -82,7 +71,7 @@ def train(
     finished(suite, folder)
     yardsticks: dict[str, Yardstick] = {}
     for run in suite.runs:
-        with _claimed(run, folder) as free:
+        with run_files.claimed(path_of(run, folder)) as free:
             if not free:
                 continue
             count = sum(path_of(other, folder).exists() for other in suite.runs)
@@ -93,22 +82,6 @@ def train(
             records = _one(run, suite, folder, yardsticks, tell, limit)
             write_records(records, path_of(run, folder))
             yield run, records
-
-
-@contextmanager
-def _claimed(run: Run, folder: Path) -> Iterator[bool]:
-    """Whether `run` is left to be trained, and no other process trains it now: then none will, within."""
-    path = folder / "checkpoints" / f"{run.name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(
-                lock, fcntl.LOCK_EX | fcntl.LOCK_NB
-            )  # the system lets go of it when the process ends, killed or not
-        except BlockingIOError:
-            yield False
-            return
-        yield not path_of(run, folder).exists()
 
 
 def _one(
@@ -164,7 +137,7 @@ def _of_training(like: Record, metrics: training.Metrics) -> Iterator[Record]:
 
 def _logged(like: Record, log: Path) -> Iterator[Record]:
     """How many weights oscillated, of all weights together, after some of the epochs and after the last."""
-    rows = list({r.tag("epoch"): r for r in read_records(log) if r.metric == "oscillating" and not r.node}.values())
+    rows = [r for r in read_records(log) if r.metric == "oscillating" and not r.node]
     chosen = {round((len(rows) - 1) * i / (MOMENTS - 1)) for i in range(MOMENTS)}
     for i, record in enumerate(rows):
         if i in chosen:

@@ -12,7 +12,7 @@ a copy of the weights.
 
 import copy
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from inspect import signature
 from typing import Any
 
@@ -32,7 +32,7 @@ from qmodels.tracer import Activation, Constant, Site, Tracer, array_of
 from workloads.bits import Bits
 
 INPUT = "input"
-QUANTIZERS = ("hwsim.fake_quantize", "hwsim.binarize")
+QUANTIZERS = ("hwsim.fake_quantize", "hwsim.binarize", "hwsim.shift_quantize")
 BATCH = 509
 """How many images a captured program is of: a prime that divides no other axis, so that each shape shows its batch axis.
 A size that torch keeps as a symbol would do the same, but capturing takes more than twice as long with one."""
@@ -85,13 +85,15 @@ def trace(model: nn.Module, example: Tensor, name: str = "model", meta: Mapping[
     return graph
 
 
-def need_quantized(graph: Graph, bits: Bits) -> None:
-    """Raise IllegalModel where `bits` quantize both operands of every product, and one is not."""
+def need_quantized(graph: Graph, bits: Bits, floats: Collection[str] = ()) -> None:
+    """Raise IllegalModel where `bits` quantize both operands of every product, and one that is not among `floats` is not."""
     if FLOAT_BITS in (bits.weights, bits.activations):
         return
     for node in graph.nodes:
         out, group = graph.specs[node.name], group_of(node.name, node.op)
-        if group == "elementwise" or out.quant is not None or (group in ENDS and bits.ends == FLOAT_BITS):
+        if group == "elementwise" or out.quant is not None or node.name in floats:
+            continue
+        if group in ENDS and bits.ends == FLOAT_BITS:
             continue
         raise IllegalModel(
             f"{node.name}: every product of a model at {bits} has quantized operands, got "

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ def bars(panels: Sequence[Panel]) -> Figure:
     rows = {group.key: y for y, group in enumerate(shown)}
     figure = Figure(figsize=(3.2 + 2.5 * len(panels), 1.1 + 0.31 * len(shown)))
     for axes, panel in zip(axes_of(figure, 1, len(panels), sharey=True), panels, strict=True):
-        axes.set_title(panel.title, size=10)
+        axes.set_title(fill(panel.title, 24), size=10)
         for group in panel.groups:
             _bar(axes, rows[group.key], group)
         axes.set_xlim(left=0)

@@ -99,6 +99,8 @@ def suites(records: Iterable[Record]) -> str:
 def seeds(found: Iterable[Group]) -> str:
     """How many seeds the groups have, in words."""
     counts = sorted({len(group.values) for group in found})
+    if counts == [1]:
+        return "1 seed"
     return f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
 
 

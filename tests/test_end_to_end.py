@@ -38,6 +38,17 @@ OF_TRAININGS = (
     "figure query_key_codes",
 )
 """Of `hwsim train --suite` and its logs."""
+OF_METHODS = (
+    "table method_comparison",
+    "table method_details",
+    "table method_units",
+    "table quantizer_orderings",
+    "table reconstruction_error",
+    "figure accuracy_against_bits_of_methods",
+    "figure method_pareto",
+    "figure reconstruction_error",
+)
+"""Of `hwsim compare`."""
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +104,7 @@ def test_the_report_is_whole(job):
     assert html.count("<svg") == len(names)
     left_out = (out / "report.md").read_text().rpartition("There are no records for: ")[2]
     assert sorted(left_out.removesuffix(".\n").split(", ")) == sorted(
-        (*OF_THE_INTEGER_FORM, *OF_ACCELERATORS, *OF_SWEEPS, *OF_TRAININGS)
+        (*OF_THE_INTEGER_FORM, *OF_ACCELERATORS, *OF_SWEEPS, *OF_TRAININGS, *OF_METHODS)
     )
     assert "<script" not in html
 

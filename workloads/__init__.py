@@ -1,9 +1,9 @@
 """Named, frozen workloads, known without torch: `find("digits_w4a4")`, `find("deit_small_patch16_224_w4a4")`.
 
 For any MODEL, ours or timm's, every MODEL_wXaY_METHOD is a workload of that method, and every MODEL_wXaY one of `qvit`
-where the model is ours and of `lsq`, which knows no attention, where it is not. The digits ones have a training recipe
-and a shipped checkpoint. A float workload (MODEL_w32a32, digits_float) has the method `lsq`, which then inserts nothing
-but names for the attention products.
+where the model is ours and of `lsq`, which knows no attention, where it is not. MODEL may be NAME@CLASSES. The named digits
+ones have a recipe of their own and a shipped checkpoint; others have the usual recipe of their images. A float workload
+(MODEL_w32a32, digits_float) has the method `lsq`, which then inserts nothing but names for the attention products.
 """
 
 import re
@@ -59,5 +59,12 @@ def find(name: str) -> Workload:
         raise catalog.unknown("workload", name, names())
     bits, model = Bits.parse(match["bits"]), models.find(match["model"])
     dataset = datasets.DIGITS if model.name == "digits_deit" else datasets.IMAGENET
-    usual = "qvit" if match["model"] in models.names() and not bits.is_float else "lsq"
-    return Workload(name, model, dataset, bits, match["method"] or usual)
+    usual = "qvit" if models.plain_of(model.name) in models.names() and not bits.is_float else "lsq"
+    return Workload(name, model, dataset, bits, match["method"] or usual, _usual_recipe(model.name, dataset, bits))
+
+
+def _usual_recipe(model: str, dataset: datasets.Dataset, bits: Bits) -> Recipe:
+    """Longer and gentler for folders of images than for digits; what is quantized learns from the float model."""
+    if dataset.kind == "digits":
+        return Recipe(epochs=60, lr=1e-3, teacher="" if bits.is_float else "digits_float")
+    return Recipe(epochs=300, lr=2e-4, teacher="" if bits.is_float else f"{model}_w32a32", workers=4)

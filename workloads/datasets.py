@@ -1,13 +1,18 @@
-"""What images a workload runs on: a name, the split sizes where they are fixed, and where they come from."""
+"""What images a workload runs on: a name, the split sizes where they are fixed, and where they come from.
+
+Images that the user brings lie in a folder, or are what the package `datasets` reads, written `hf:SOURCE`: `at` tells which.
+"""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from hwsim import catalog
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """`kind` is `digits` (in scikit-learn, no download) or `imagefolder` (one folder of images per class)."""
+    """`kind` is `digits` (in scikit-learn, no download), `imagefolder` (one folder of images per class) or `huggingface`
+    (`source` is what `datasets.load_dataset` takes: a folder, a parquet file, or a name of the hub)."""
 
     name: str
     kind: str
@@ -36,8 +41,27 @@ IMAGENET = Dataset(
 _DATASETS = {dataset.name: dataset for dataset in (DIGITS, IMAGENET)}
 
 
+HUB = "hf:"
+"""What begins so is read by the package `datasets`."""
+
+
+def at(dataset: Dataset, root: Path) -> Dataset:
+    """Which data set stands for `dataset` where the user's images are at `root`, a folder or `hf:SOURCE`."""
+    return find(str(root)) if str(root).startswith(HUB) else dataset
+
+
+def absolute(root: Path) -> Path:
+    """`root`, a folder or `hf:SOURCE`, for readers in other working folders."""
+    if not str(root).startswith(HUB):
+        return root.absolute()
+    source = Path(str(root).removeprefix(HUB)).expanduser()
+    return Path(f"{HUB}{source.absolute()}") if source.exists() else root
+
+
 def find(name: str) -> Dataset:
-    """The dataset `name`; raises UnknownName with the known names, nearest first."""
+    """The dataset `name`, or any `hf:SOURCE`; raises UnknownName with the known names, nearest first."""
+    if name.startswith(HUB) and name != HUB:
+        return Dataset(name, "huggingface", name.removeprefix(HUB))
     if name not in _DATASETS:
         raise catalog.unknown("dataset", name, _DATASETS)
     return _DATASETS[name]

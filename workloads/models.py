@@ -1,15 +1,17 @@
 """The models we know: what timm builds, with which changes, and on what images. `overrides` go to timm.create_model.
 
 Any other name that reads like one of timm's is a model too, as timm builds it, on the images of timm's configuration;
-whether timm has it is for those to say who may ask timm (`qmodels.models`).
+whether timm has it is for those to say who may ask timm (`qmodels.models`). NAME@CLASSES is the model with a head of so many
+classes, for data of one's own; the digits have ten.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hwsim import catalog
 
 _TIMM = re.compile(r"(?!digit)[a-z][a-z0-9]*(_[a-z0-9]+)*")  # what begins with digits is ours
+_OWN_CLASSES = re.compile(r"(?!digit)(?P<plain>.+)@(?P<classes>[1-9]\d*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,26 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Model:
-    """The model `name`, one of `names()` or timm's; raises UnknownName for what can be neither, nearest names first."""
+    """The model `name`, one of `names()` or timm's, or that @CLASSES; raises UnknownName for what can be neither, nearest
+    names first."""
     if not is_name(name):
         raise catalog.unknown("model", name, _MODELS)
+    if match := _OWN_CLASSES.fullmatch(name):
+        model, classes = find(match["plain"]), int(match["classes"])
+        changes = {**dict(model.overrides), "num_classes": classes}
+        return replace(
+            model, name=name, label=f"{model.label}@{classes}", classes=classes, overrides=tuple(changes.items())
+        )
     return _MODELS.get(name) or Model(name, name, name, image=())
 
 
 def is_name(name: str) -> bool:
-    """Whether `name` is one of `names()`, or may be one of timm's."""
-    return name in _MODELS or bool(_TIMM.fullmatch(name))
+    """Whether `name` is one of `names()`, or may be one of timm's, or either @CLASSES."""
+    plain = plain_of(name)
+    return plain in _MODELS or bool(_TIMM.fullmatch(plain))
+
+
+def plain_of(name: str) -> str:
+    """`name` without @CLASSES."""
+    match = _OWN_CLASSES.fullmatch(name)
+    return match["plain"] if match else name

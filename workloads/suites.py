@@ -15,8 +15,8 @@ the teacher), never per method. With all images there is little damage to tell m
 and 0.13 nat after 100 steps. With 128 images it has 87.8 %, 91.7 %, 93.3 % after 80, 160, 300 steps and 0.30, 0.21, 0.22 nat:
 what the budget could mend is mended, and 4 points below the teacher remain; W3A3 and W4A4 lose none or one after 80 steps.
 qvit has 73.9 % after 80 and 83.9 % after 300: the model has to recover from the insertion of IRM first, and at 300 steps it
-still does. With a learning rate of 0.003 instead of 0.001 both are worse (87.2 %, 83.3 %). A run of 300 steps takes 1 to 3
-minutes on one core, of VVTQ up to 5.
+still does. With a learning rate of 0.003 instead of 0.001 both are worse (87.2 %, 83.3 %). A run of 300 steps takes about a
+minute on one core that does nothing else.
 """
 
 from dataclasses import dataclass

@@ -43,6 +43,7 @@ class Recipe:
     amp: str = "auto"
     parallel: str = "ddp"
     device: str = "auto"
+    compile: bool = False  # the model's forward and backward in training, by torch.compile
     workers: int = 0  # processes that read a folder's images, beside each training process
     crop_labels: str = ""  # folder of a teacher's answers to crops; without, they are made beside the checkpoint
     calibration: int = 256  # training images that the first scales are searched on
@@ -58,5 +59,5 @@ class Workload:
     dataset: Dataset
     bits: Bits
     method: str
-    recipe: Recipe | None = None
+    recipe: Recipe
     checkpoint: str = ""

@@ -4,7 +4,8 @@
 
 JSON. Keys of `bits` are names of products, or patterns of them (`*` any text, `?` one letter, in shell fashion); values are
 [a_bits, w_bits], the widths of the first and the second operand: activations and weights, or both activations in the products
-of attention. Each is 1..8, or 32 for float. Where several patterns match a product, the last of them holds.
+of attention. Each is 1..10, or 32 for float; machines price 1..8 and 32 alone. Where several patterns match a product, the
+last of them holds.
 """
 
 import json
@@ -22,6 +23,9 @@ from hwsim.spec import FLOAT_BITS
 
 Widths = tuple[int, int]
 """(a_bits, w_bits) of one product."""
+
+WIDEST = 10
+"""Bits of the widest integer operand: what mixed precision around 8 bits asks for (PTQ-ViT, arXiv 2106.14156)."""
 
 REMEDY = "make one with `hwsim search --out FILE`"
 _KIND = "a bits file"
@@ -49,7 +53,7 @@ class LayerBits:
             raise BadFile(f"{path}: about must be a text, got {about!r}; put it in quotes")
         if not isinstance(bits, dict) or not bits:
             raise BadFile(f'{path}: bits must be an object of [a_bits, w_bits], got {bits!r}; write "bits": {{...}}')
-        return cls(tuple((name, _widths(value, name, path)) for name, value in bits.items()), about, str(path))
+        return cls(parsed(bits, str(path)), about, str(path))
 
     def write(self, path: Path) -> None:
         """Write the bits file `path`, whole or not at all."""
@@ -84,12 +88,19 @@ def matches(pattern: str, name: str) -> bool:
     return pattern == name or fnmatchcase(name, pattern)
 
 
-def legal(bits: Any) -> bool:
-    """Whether `bits` is a width that an operand may have: 1..8, or 32 for float."""
-    return type(bits) is int and (1 <= bits <= 8 or bits == FLOAT_BITS)
+def legal(bits: Any, widest: int = 8) -> bool:
+    """Whether `bits` is a width that an operand may have: 1..widest, or 32 for float."""
+    return type(bits) is int and (1 <= bits <= widest or bits == FLOAT_BITS)
 
 
-def _widths(value: Any, name: str, path: Path) -> Widths:
-    if not isinstance(value, list) or len(value) != 2 or not all(map(legal, value)):
-        raise BadFile(f"{path}: {name} must be [a_bits, w_bits], each 1..8 or 32, got {value!r}; write it as [8, 4]")
+def parsed(bits: Mapping[str, Any], source: str) -> tuple[tuple[str, Widths], ...]:
+    """Widths by name from what JSON gives for `bits`; raises BadFile, which names the `source`."""
+    return tuple((name, _widths(value, name, source)) for name, value in bits.items())
+
+
+def _widths(value: Any, name: str, source: str) -> Widths:
+    if not isinstance(value, list) or len(value) != 2 or not all(legal(width, WIDEST) for width in value):
+        raise BadFile(
+            f"{source}: {name} must be [a_bits, w_bits], each 1..{WIDEST} or 32, got {value!r}; write it as [8, 4]"
+        )
     return value[0], value[1]

@@ -27,7 +27,7 @@ def integerize(
         Path | None, typer.Option("--calibration", help="A .npy file of images; else those of the graph's workload.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Folder ROOT/SPLIT/CLASS/IMAGE; digits need none.")
+        Path | None, typer.Option("--data", help="Folder ROOT/SPLIT/CLASS/IMAGE, or hf:SOURCE; digits need none.")
     ] = None,
     images: CalibrationImages = 64,
     residual_bits: ResidualBits = None,

@@ -31,7 +31,7 @@ def search(
         float | None,
         typer.Option("--size", metavar="MIB", help="Of all stored numbers.", rich_help_panel=_BUDGETS),
     ] = None,
-    method: Annotated[str, typer.Option("--method", help="greedy or evolutionary.")] = "greedy",
+    method: Annotated[str, typer.Option("--method", help="greedy, exact or evolutionary.")] = "greedy",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the evolutionary method.")] = 0,
     energy_table: Annotated[
         str | None, typer.Option("--energy-table", metavar="NAME|FILE.toml", help="If not the machine's own.")

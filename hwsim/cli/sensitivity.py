@@ -41,7 +41,7 @@ def sensitivity(
         int, typer.Option("--calibration-images", min=1, help="Training images for the scales.")
     ] = CALIBRATION_IMAGES,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Folder ROOT/SPLIT/CLASS/IMAGE; digits need none.")
+        Path | None, typer.Option("--data", help="Folder ROOT/SPLIT/CLASS/IMAGE, or hf:SOURCE; digits need none.")
     ] = None,
     split: Annotated[str, typer.Option("--split", help="Which images.")] = "validation",
     threads: Threads = None,

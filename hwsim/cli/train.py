@@ -11,7 +11,8 @@ from hwsim.cli._options import Json, changes_of
 from hwsim.record import Record
 
 if TYPE_CHECKING:
-    from qmodels.training import Metrics, Progress
+    from qmodels.training import Metrics, Observer, Progress
+    from qmodels.training.settings import Settings
 
 EXAMPLE = "hwsim train --workload digits_w4a4 --method lsq --set epochs=20 --out my_w4a4.safetensors"
 
@@ -42,7 +43,9 @@ def train(
         Path | None,
         typer.Option("--teacher", help="The float checkpoint to start and learn from, if not the shipped one."),
     ] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="The folder of train/CLASS/IMAGE and so on.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="The folder of train/CLASS/IMAGE and so on, or hf:SOURCE.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the state beside --out, if there is one.")
     ] = False,
@@ -90,8 +93,10 @@ def train(
     import torch
 
     from qmodels import training
+    from qmodels.training import settings as training_settings
 
     torch.set_num_threads(threads)
+    chosen = training_settings.resolve(found, method=method, preset=preset, changes=changes)
     with console.progress(f"training {workload}") as advance:
 
         def tell(p: "Progress") -> None:
@@ -112,9 +117,17 @@ def train(
             log=log,
             tensorboard=tensorboard,
             progress=tell,
+            observers=_observers(chosen) if log or tensorboard else (),
         )
     if metrics.written:
         _tell(metrics, out, json)
+
+
+def _observers(chosen: "Settings") -> "tuple[Observer, ...]":
+    """What is counted in every step for the metrics: the oscillation of weights that are quantized, and whole."""
+    from qmodels.oscillation import Oscillation
+
+    return () if chosen.workload.bits.is_float or chosen.recipe.parallel == "fsdp" else (Oscillation(),)
 
 
 def _input_scale(text: str, changes: dict[str, str]) -> dict[str, str]:

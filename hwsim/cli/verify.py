@@ -42,7 +42,7 @@ def verify(
         typer.Option("--fold-input-scales", help="Mend layers with one scale per input channel, and say what it cost."),
     ] = False,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Folder ROOT/SPLIT/CLASS/IMAGE; digits need none.")
+        Path | None, typer.Option("--data", help="Folder ROOT/SPLIT/CLASS/IMAGE, or hf:SOURCE; digits need none.")
     ] = None,
     split: Annotated[str, typer.Option("--split", help="Which images.")] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many images.")] = None,

@@ -1,9 +1,11 @@
 """Which group of layers a node belongs to, and what kind of work it is, read from its name and its operator.
 
 Names are module paths as the tracer writes them: a product carries its module's path (`blocks.0.attn.qkv`), a bias is an
-Add called `<path>.bias`, a norm carries its module's path (`layers.1.downsample.norm`).
+Add called `<path>.bias`, a norm carries its module's path (`layers.1.downsample.norm`). A layer of groups of channels has
+several products, `<path>`, `<path>_1`, ..., and Adds `<path>.add`, ... of them.
 """
 
+import re
 from collections.abc import Sequence
 
 from hwsim.graph import op_name
@@ -34,6 +36,8 @@ _LAYERS = {  # other names that timm has for the layers of a block
     "attn_out_proj": "proj",
     "mlp_out_proj": "fc2",
 }
+_REPEATED = re.compile(r"_\d+$")
+"""What the tracer adds to names that there are already."""
 _WEIGHED_AS = {"gelutanh": "gelu", "rmsnorm": "layernorm", "groupnorm": "layernorm"}
 """Operators whose elements conventions weigh as those of another: a GELU by another formula, norms over other elements."""
 _QK_NORMS = ("q_norm", "k_norm")  # Q-ViT's information rectification (arXiv 2210.06707, eq. 7)
@@ -44,12 +48,13 @@ def group_of(name: str, op: Op) -> str:
     if type(op).gemm is Op.gemm:
         return "elementwise"
     parent, _, last = name.rpartition(".")
+    plain = _REPEATED.sub("", last)
     if name in _FIRST or parent.endswith("patch_embed"):
         return "patch_embed"
     if parent.endswith("downsample") and op_name(op) != "conv2d":
         return "downsample"
-    if last in _LAYERS and not parent.endswith("se"):
-        return _LAYERS[last]
+    if plain in _LAYERS and not parent.endswith("se"):
+        return _LAYERS[plain]
     if last in _HEADS:
         return "head"
     return "conv" if op_name(op) == "conv2d" else "other"
@@ -60,9 +65,10 @@ def role_of(name: str, op: Op, inputs: Sequence[TensorSpec], rectified: bool = T
     operator that it stands for.
 
     A `qk_norm` is one that a method added (`rectified`); where the model has norms on q and k itself, they are its own.
-    A residual is the sum of two activations that still have a token axis (the mean of two heads is not one).
+    A residual is the sum of two activations that still have a token axis (the mean of two heads is not one), but for the sum
+    of a layer's partial products.
     """
-    kind, last = op.stands_for or op_name(op), name.rpartition(".")[2]
+    kind, (parent, _, last) = op.stands_for or op_name(op), name.rpartition(".")
     kind = _WEIGHED_AS.get(kind, kind)
     if group_of(name, op) != "elementwise":
         return "product"
@@ -70,6 +76,7 @@ def role_of(name: str, op: Op, inputs: Sequence[TensorSpec], rectified: bool = T
         return "qk_norm"
     if kind == "add" and last == "bias":
         return "bias"
-    if kind == "add" and all(spec.batched and len(spec.shape) > 2 for spec in inputs):
+    partial = parent.rpartition(".")[2] in _LAYERS
+    if kind == "add" and not partial and all(spec.batched and len(spec.shape) > 2 for spec in inputs):
         return "residual"
     return "view" if kind in VIEWS else kind

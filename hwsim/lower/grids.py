@@ -1,5 +1,6 @@
 """The integer grid of every float value of a mixed graph: that of its domain, channels where this value has them (S17)."""
 
+from hwsim.graph import Node
 from hwsim.lower.domains import LAYOUT, Domains, moved_axis
 from hwsim.lower.ranges import Ranges
 from hwsim.lower.recipe import Recipe
@@ -8,6 +9,7 @@ from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.dequantize import Dequantize
 from hwsim.ops.layernorm import LayerNorm
 from hwsim.ops.mul import Mul
+from hwsim.ops.quantize import Quantize
 from hwsim.spec import QuantSpec
 
 
@@ -24,12 +26,11 @@ class Grids:
         domain = self.domains.of(name)
         if domain.members not in self.known:
             used = [member for member in domain.members if self._is_settled(member)]
-            norms = [r.inputs[0] for r in domain.readers if isinstance(r.op, LayerNorm)]
-            norms = [norm for norm in norms if self.channel_axis(norm) is not None]
+            norms = [reader.inputs[0] for reader in domain.readers if self._reads_channels(reader)]
             apart = not set(domain.members) & set(self.domains.graph.inputs)  # an input has no channels of a layer
-            per_channel = domain.kind == "stream" and self.recipe.power_of_two_factor and norms and apart
+            per_channel = domain.kind == "stream" and self.recipe.power_of_two_factor and bool(norms) and apart
             seen = [self.ranges[member] for member in (norms if per_channel else used or domain.members)]
-            grid = grid_of(domain, seen, self.recipe)
+            grid = grid_of(domain, seen, self.recipe, per_channel)
             self.known[domain.members] = grid if per_channel else flattened(grid)
         grid = self.known[domain.members]
         axis = None if grid.axis is None else self.channel_axis(name)
@@ -46,6 +47,13 @@ class Grids:
             return True
         readers = self.domains.readers.get(name, [])
         return not readers or any(not (self.domains.adds_constant(r) or isinstance(r.op, Mul)) for r in readers)
+
+    def _reads_channels(self, node: Node) -> bool:
+        """Whether `node` takes a scale per channel: a LayerNorm, or a quantizer that has one for each."""
+        axis = self.channel_axis(node.inputs[0])
+        if isinstance(node.op, Quantize):
+            return axis is not None and node.op.spec.axis == axis
+        return axis is not None and isinstance(node.op, LayerNorm)
 
     def channel_axis(self, name: str) -> int | None:
         """The axis along which the value has the channels of the layer that made it; None where it mixes them."""

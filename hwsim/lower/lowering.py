@@ -7,6 +7,7 @@ put, named after the value and the kind of grid (`blocks.0.attn.mul.scores`). A 
 already costs nothing.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,7 +110,7 @@ class _Lowering:
                 op = self.operators["gelu"].lower(self.draft.spec(x), out, self.recipe.link_bits)
                 return self.draft.emit(node.name, op, x)
             case LayerNorm(epsilon):
-                x, out = self.settle(node.inputs[0]), self.grids.flat(node.name)
+                x, out = self.norm_input(node.inputs[0]), self.grids.flat(node.name)
                 weight, bias = (np.asarray(self.graph.constants[name], np.float64) for name in node.inputs[1:])
                 op = self.operators["layernorm"].lower(self.draft.spec(x), weight, bias, epsilon, out)
                 return self.draft.emit(node.name, op, x)
@@ -272,6 +273,18 @@ class _Lowering:
         quant = self.draft.spec(wire).quant
         if self.graph.specs[name].quant is not None or (wire.plain and quant is not None and quant.axis is None):
             return wire
+        return self.settle(name)
+
+    def norm_input(self, name: str) -> Wire:
+        """The wire that a LayerNorm reads: the codes of a quantizer as they are, where the operator takes their scales (one,
+        or with PTF one per channel, powers of two apart), else the value on its domain's grid."""
+        wire, maker = self.wires[name], self.domains.maker.get(name)
+        if maker is not None and isinstance(maker.op, Dequantize) and not self.domains.is_loose(name) and wire.plain:
+            quant = self.draft.spec(wire).quant
+            if isinstance(quant, QuantSpec):
+                apart = len({math.frexp(scale)[0] for scale in quant.scale}) == 1
+                if apart and (len(quant.scale) == 1 or self.recipe.power_of_two_factor):
+                    return wire
         return self.settle(name)
 
     def island_input(self, name: str, kind: str) -> Wire:

@@ -10,7 +10,6 @@ import numpy as np
 from hwsim.lower.domains import Domain
 from hwsim.lower.ranges import Range
 from hwsim.lower.recipe import Recipe
-from hwsim.ops.layernorm import LayerNorm
 from hwsim.spec import BipolarSpec, QuantSpec, ShiftSpec
 
 Grid = TypeVar("Grid", bound=QuantSpec | BipolarSpec | ShiftSpec)
@@ -26,8 +25,9 @@ FLOOR = 1e-6
 """Least range of a grid, for values that were 0 on all calibration images."""
 
 
-def grid_of(domain: Domain, ranges: Iterable[Range], recipe: Recipe) -> QuantSpec:
-    """The grid of `domain`, whose settled values have these `ranges`; per channel of the last axis where it has PTF."""
+def grid_of(domain: Domain, ranges: Iterable[Range], recipe: Recipe, per_channel: bool = False) -> QuantSpec:
+    """The grid of `domain`, whose settled values have these `ranges`; of a stream per channel of the last axis, by PTF, where
+    that is asked for."""
     if domain.grid is not None:
         return snapped(domain.grid, recipe)
     seen = list(ranges)
@@ -42,7 +42,7 @@ def grid_of(domain: Domain, ranges: Iterable[Range], recipe: Recipe) -> QuantSpe
     magnitude = max(-low, high) * recipe.headroom
     if domain.kind == "link":
         return snapped(_symmetric(recipe.link_bits, magnitude), recipe)
-    if recipe.power_of_two_factor and any(isinstance(reader.op, LayerNorm) for reader in domain.readers):
+    if per_channel:
         channels = np.max([r.channels for r in seen], axis=0) * recipe.headroom
         return _with_factors(recipe.residual_bits, channels.tolist(), recipe)
     return snapped(_symmetric(recipe.residual_bits, magnitude), recipe)

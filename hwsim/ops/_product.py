@@ -133,12 +133,16 @@ def multiply(a: Array, b: Array, left: Grid, right: Grid) -> Array:
 
 
 def product_count(view: Gemm, a: TensorSpec, b: TensorSpec) -> Counter[Action]:
-    """MACs by operand width, and the run-time sums that zero points (S3) and S14's constants cost; those of constant
-    operands fold into the bias."""
+    """MACs by operand width, the run-time sums that zero points (S3) and S14's constants cost, and what each further sum
+    of S14's mantissas does; what constant operands need folds into the bias."""
     counted = Counter({Action("mac", view.a_bits, view.b_bits): view.macs})
     if a.quant is None or b.quant is None:
         return counted
     acc_bits = MAX_BITS
+    further = sum(spec.quant.banks - 1 for spec in (a, b) if isinstance(spec.quant, ShiftSpec))
+    if further:  # one multiplication by the mantissa and one addition per sum and output
+        for kind in ("mul", "add"):
+            counted[Action(kind, acc_bits, acc_bits)] += further * view.batch * view.m * view.n
     if _off_centre(b.quant):  # row sums of the left operand, then one correction per output
         counted[Action("add", view.a_bits, acc_bits)] += view.batch * view.m * view.k
         counted[Action("add", acc_bits, acc_bits)] += view.batch * view.m * view.n

@@ -19,7 +19,7 @@ class Quantize(Op):
     spec: IntegerSpec
 
     onnx = "QuantizeLinear"
-    torch = ("hwsim.fake_quantize", "hwsim.binarize")
+    torch = ("hwsim.fake_quantize", "hwsim.binarize", "hwsim.shift_quantize")
 
     def infer(self, inputs: Specs) -> TensorSpec:
         """The input's shape, with the codes' meaning."""

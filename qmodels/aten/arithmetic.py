@@ -11,12 +11,14 @@ from hwsim.ops.clip import Clip
 from hwsim.ops.div import Div
 from hwsim.ops.mul import Mul
 from hwsim.ops.sub import Sub
-from qmodels.tracer import Activation, Rule, Site, Tracer, as_value
+from qmodels.tracer import Activation, Constant, Rule, Site, Tracer, as_value
 
 
 def _add(t: Tracer, site: Site, a: Any, b: Any, alpha: int = 1) -> Activation:
     if alpha != 1:
         raise IllegalModel(f"{site.path}: add takes its operands as they are, got alpha {alpha}; scale one before")
+    if site.path.endswith("quantizer") and isinstance(b, Constant) and not b.tensor.is_meta and not b.tensor.any():
+        return a  # the offset of a quantizer that has none, or whose layers have taken it
     name = site.local("add")
     return t.emit(name, Add(), *(t.real(as_value(v), f"{name}.value") for v in (a, b)))
 

@@ -1,11 +1,14 @@
 """Rules of our own quantizer operators: an activation gets a Quantize node, a constant becomes codes now."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from hwsim import catalog
 from hwsim.ops.quantize import Quantize
-from hwsim.spec import BipolarSpec, IntegerSpec, QuantSpec, TensorSpec
+from hwsim.spec import BipolarSpec, IntegerSpec, QuantSpec, ShiftSpec, TensorSpec
+from qmodels.fake_quantize import table
 from qmodels.tracer import Activation, Constant, Rule, Site, Tracer, array_of, hollow
 
 
@@ -31,6 +34,36 @@ def _binarize(t: Tracer, site: Site, x: Activation | Constant, scale: Constant, 
     return _quantized(t, site, x, BipolarSpec(_scales(scale), axis))
 
 
+def _shift_quantize(
+    t: Tracer,
+    site: Site,
+    x: Activation | Constant,
+    scale: Constant,
+    boundaries: Constant,
+    significand: Constant,
+    shift: Constant,
+    zero: Constant,
+    axis: int | None,
+    kind: str,
+) -> Activation | Constant:
+    scales = _scales(scale)
+    if scale.tensor.is_meta:  # no numbers: those that a quantizer of this kind starts with
+        bits = significand.tensor.numel().bit_length() - 1
+        first = catalog.find("qmodels.quantizers", kind).first(bits)
+        return _quantized(t, site, x, replace(first, scale=first.scale * len(scales), axis=axis))
+    values, _ = table(significand.tensor, shift.tensor, zero.tensor)
+    spec = ShiftSpec(
+        bits=len(significand.tensor).bit_length() - 1,
+        scale=scales,
+        significand=tuple(significand.tensor.tolist()),
+        shift=tuple(shift.tensor.tolist()),
+        boundaries=tuple(boundaries.tensor[: len(values) - 1].tolist()),
+        zero=int(zero.tensor),
+        axis=axis,
+    )
+    return _quantized(t, site, x, spec)
+
+
 def _scales(scale: Constant) -> tuple[float, ...]:
     return tuple(array_of(scale.tensor).tolist())
 
@@ -53,4 +86,5 @@ def _quantized(t: Tracer, site: Site, x: Activation | Constant, spec: IntegerSpe
 RULES: dict[str, Rule] = {
     "hwsim.fake_quantize": _fake_quantize,
     "hwsim.binarize": _binarize,
+    "hwsim.shift_quantize": _shift_quantize,
 }

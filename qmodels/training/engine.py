@@ -111,6 +111,8 @@ class Training:
         if not self.terms:
             raise HwsimError(f"{self.name}: the loss must have a term, got none; pass --set labels=1, or a teacher")
         self.wrapped = parallel.wrapped(self.model, group, recipe.parallel)
+        if recipe.compile:  # the step alone: what is judged and written is `model`
+            self.wrapped = torch.compile(self.wrapped, dynamic=False)
         self.averaged = optimizers.averaged(self.model, recipe)
         self.optimizer = optimizers.make(self.model, recipe)
         self.rate = optimizers.schedule(self.optimizer, recipe, len(self.feed.sizes))
@@ -128,7 +130,7 @@ class Training:
         tags = {"method": self.settings.method.name, "bits": self.settings.workload.bits.name}
         tags = {**tags, "seed": str(self.recipe.seed), **methods.difference(self.settings.method)}
         files = (self.places.log, self.places.board) if self.group.writes else (None, None)
-        log = Log(self.name, tags, *files, self.place.step)
+        log = Log(self.name, tags, *files, self.place.epoch, len(self.feed.sizes))
         try:
             with self.listening():
                 while self.place.epoch < self.recipe.epochs:
@@ -193,6 +195,11 @@ class Training:
             self.precision.scaled(loss).backward()
             self._update()
         except RuntimeError as error:
+            if self.recipe.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+                reason = str(error).splitlines()[0]
+                raise HwsimError(
+                    f"{self.name}: compile must find a compiler that works, got {reason}; pass --set compile=false"
+                ) from error
             if not watch.is_out_of_memory(error):
                 raise
             raise HwsimError(
@@ -336,6 +343,7 @@ class Training:
         if self.averaged is not None:
             state.put_model(self.averaged.module, state.under("averaged", tensors))
         for i, observer in enumerate(self.observers):
-            observer.restore(state.under(f"observer.{i}", tensors))
+            if kept := state.under(f"observer.{i}", tensors):  # none of one that was not there
+                observer.restore(kept)
         order = state.under("order", tensors)
         self.feed.go_to(Position(self.place.epoch, self.place.batch, order["start"], order["now"]))

@@ -1,10 +1,11 @@
 """Training images in their order: which images a step sees, and how they are augmented, follows from seed and position.
 
-Digits lie in memory: one random generator draws each epoch's order and then each batch's affine maps. Images of a folder
-are read as they are needed, by `recipe.workers` processes, through timm's training transform; the random numbers of an
-image follow from seed, epoch and its index alone, whoever reads it. With crops (`qmodels.crops`), the generator draws which
-of the stored ones an image shows, and a batch brings the teacher's answers. `Position` is all that must be kept to go on
-from any step. An epoch's last batch is left out where it has fewer images than there are processes, or cannot be mixed.
+Digits lie in memory: one random generator draws each epoch's order and then each batch's affine maps. Images of a folder, or
+rows of `datasets`, are read as they are needed, by `recipe.workers` processes, through timm's training transform; the random
+numbers of an image follow from seed, epoch and its index alone, whoever reads it. With crops (`qmodels.crops`), the generator
+draws which of the stored ones an image shows, and a batch brings the teacher's answers. `Position` is all that must be kept
+to go on from any step. An epoch's last batch is left out where it has fewer images than there are processes, or cannot be
+mixed.
 """
 
 import hashlib
@@ -26,7 +27,9 @@ from qmodels import (
     torchvision_shim,  # noqa: F401 - before timm
 )
 from qmodels.crops import Crops
+from qmodels.hub_images import HubImages
 from qmodels.training.parallel import Group
+from workloads.models import plain_of
 from workloads.workload import Recipe, Workload
 
 # isort: split
@@ -81,16 +84,10 @@ class Feed:
         self.chosen = chosen(self.dataset, recipe.images)
         self.is_folder = workload.dataset.kind != "digits"
         if self.is_folder:
-            self.names, fits = tuple(self.dataset.classes), len(self.dataset.classes) == classes
-            self.transform = _transform(workload, recipe)
+            self.names, self.transform = tuple(self.dataset.classes), _transform(workload, recipe)
+            _check_classes(workload, len(self.names), classes, where)
         else:
             self.names = tuple(map(str, self.dataset.tensors[1].unique().tolist()))
-            fits = int(self.dataset.tensors[1].max()) < classes
-        if not fits:
-            raise HwsimError(
-                f"{where}: must have the {classes} classes of {workload.model.name}, got {len(self.names)}; "
-                "pass other data with --data ROOT, or train a model of as many classes"
-            )
         self.mixup = _mixup(recipe, classes)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.epoch, self.batch, self.at_start = 0, 0, self.generator.get_state()
@@ -188,6 +185,17 @@ def chosen(dataset: Dataset, *counts: int) -> Tensor:
     return found
 
 
+def _check_classes(workload: Workload, got: int, classes: int, where: str) -> None:
+    """Raise HwsimError where a folder has other than the model's classes."""
+    if got != classes:
+        name = workload.model.name
+        other = f"{plain_of(name)}@{got}{workload.name.removeprefix(name)}"
+        raise HwsimError(
+            f"{where}: must have the {classes} classes of {name}, got {got}; pass other data with --data ROOT, or train "
+            f"--workload {other}, with a head of {got}"
+        )
+
+
 def _mixup(recipe: Recipe, classes: int) -> timm.data.Mixup | None:
     if not (recipe.mixup or recipe.cutmix):
         return None
@@ -209,7 +217,7 @@ def _transform(workload: Workload, recipe: Recipe) -> object:
 class _Seeded(Dataset):
     """The items (epoch, index) of a folder: image, label and index, the image's random numbers drawn from a seed."""
 
-    def __init__(self, folder: ImageFolder, transform: object, seed: int) -> None:
+    def __init__(self, folder: ImageFolder | HubImages, transform: object, seed: int) -> None:
         self.folder, self.transform, self.seed = folder, transform, seed
 
     def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, int, int]:

@@ -1,7 +1,7 @@
 """Metrics of each epoch: records, a line of JSON each, appended to a file; and TensorBoard's files, where they are asked for.
 
-A record's tags: method, bits, seed, epoch, step. When a training goes on after a kill, the lines of what is done again are
-taken away first.
+A record's tags: method, bits, seed, epoch, step. When a training goes on after a kill, the records of epochs that are done
+again are taken away first, so that each is there once.
 """
 
 import dataclasses
@@ -18,16 +18,19 @@ UNITS = {"seconds": "s", "lr": "", "gradient": "", "images_per_second": "images/
 
 
 class Log:
-    """Both kinds of file, for a process that writes; neither where nothing was asked for."""
+    """Both kinds of file, for a process that writes; neither where nothing was asked for.
+
+    epochs: those that are done, whose records stay; an epoch has `steps`.
+    """
 
     def __init__(
-        self, workload: str, tags: Mapping[str, str], file: Path | None, board: Path | None, step: int
+        self, workload: str, tags: Mapping[str, str], file: Path | None, board: Path | None, epochs: int, steps: int
     ) -> None:
         self.workload, self.tags, self.file = workload, dict(tags), file
-        self.board = _board(board, step) if board else None
+        self.board = _board(board, epochs * steps + 1) if board else None
         if file is not None:
-            kept = _kept(file) if step and file.exists() else ()
-            write_records([r for r in kept if int(r.tag("step", "0")) <= step], file)
+            kept = _kept(file) if epochs and file.exists() else ()
+            write_records([r for r in kept if int(r.tag("epoch", "0")) <= epochs], file)
 
     def epoch(self, epoch: int, step: int, values: Mapping[str, float], more: Iterable[Record] = ()) -> None:
         """Keep the `values` of an epoch, accuracies as shares in [0, 1], and `more` records."""
@@ -39,8 +42,9 @@ class Log:
             with self.file.open("a", encoding="utf-8") as file:
                 file.write(lines)
         if self.board is not None:
-            for key, value in values.items():
-                self.board.add_scalar(key, value, step)
+            for record in (r for r in records if not isinstance(r.value, str)):
+                name = f"{record.metric}/{record.node}" if record.node else record.metric
+                self.board.add_scalar(name, record.value, step)
             self.board.flush()
 
     def close(self) -> None:
@@ -60,7 +64,8 @@ def _unit(metric: str) -> str:
     return "fraction" if metric.endswith("accuracy") else UNITS.get(metric, "nat")
 
 
-def _board(folder: Path, step: int) -> Any:
+def _board(folder: Path, first: int) -> Any:
+    """TensorBoard's writer; what the folder has of the step `first` and later ones is taken for done again."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -68,4 +73,4 @@ def _board(folder: Path, step: int) -> Any:
             "tensorboard: must be installed, got no such package; `pip install 'hwsim[tensorboard]'`, or leave out "
             "--tensorboard and use --log"
         ) from None
-    return SummaryWriter(str(folder), purge_step=step or None)
+    return SummaryWriter(str(folder), purge_step=first)

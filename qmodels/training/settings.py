@@ -1,7 +1,7 @@
 """Which workload, method and recipe a training has: those of its name, with what `--set KEY=VALUE` changes.
 
 A key is a field of the recipe or a switch of the method. `--method` takes the place of the workload's own method; the
-recipe, and so the budget, stays that of the workload. What has no recipe gets `usual`.
+recipe, and so the budget, stays that of the workload.
 """
 
 import dataclasses
@@ -49,21 +49,9 @@ class Settings:
     recipe: Recipe
 
     def identity(self) -> dict[str, str]:
-        """All that decides the weights besides images, teacher and machine, as texts."""
-        fields = {key: str(getattr(self.recipe, key)) for key in _FIELDS}
+        """All that decides the weights besides images, teacher and machine, as texts; what is switched off is not there."""
+        fields = {key: str(value) for key in _FIELDS if (value := getattr(self.recipe, key)) is not False}
         return {"workload": self.workload.name, "method": self.method.name, **fields, **methods.difference(self.method)}
-
-
-def usual(workload: Workload) -> Recipe:
-    """The recipe of a workload that has none of its own: longer and gentler for image folders than for digits."""
-    teacher = "" if workload.bits.is_float else _float_name(workload)
-    if workload.dataset.kind == "digits":
-        return Recipe(epochs=60, lr=1e-3, teacher=teacher)
-    return Recipe(epochs=300, lr=2e-4, teacher=teacher, workers=4)
-
-
-def _float_name(workload: Workload) -> str:
-    return "digits_float" if workload.model.name == "digits_deit" else f"{workload.model.name}_w32a32"
 
 
 def resolve(
@@ -77,8 +65,13 @@ def resolve(
     """The settings of `workload`, its method or `method` as `preset`, its recipe or `recipe`, with `changes`, checked."""
     if isinstance(workload, str):
         workload = workloads.find(workload)
-    recipe = recipe or workload.recipe or usual(workload)
+    recipe = recipe or workload.recipe
     base = methods.find(method or workload.method, preset)
+    if base.stages:
+        raise HwsimError(
+            f"{base.name}: a training must be by a method that trains, got a post-training one; use `hwsim calibrate`, or "
+            "choose another --method"
+        )
     if base.name != workload.method:
         workload = workloads.find(f"{workload.model.name}_{workload.bits.name}_{base.name}")
     changes = dict(changes or {})
@@ -98,6 +91,10 @@ def _value(name: str, key: str, text: str) -> object:
     kind = _FIELDS[key]
     if kind is str:
         return "" if text == "none" and key not in CHOICES else text
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise _bad(name, key, "true or false", repr(text))
+        return text == "true"
     try:
         return int(text) if kind is int else float(text)
     except ValueError:
@@ -138,6 +135,8 @@ def _check_together(name: str, method: Method, recipe: Recipe) -> None:
         raise _bad(name, key, "0 with crops, whose answers are stored", getattr(recipe, key))
     if recipe.parallel == "fsdp" and recipe.ema:
         raise _bad(name, "ema", "0 with parallel=fsdp, which spreads the weights", recipe.ema)
+    if recipe.parallel == "fsdp" and recipe.compile:
+        raise _bad(name, "compile", "false with parallel=fsdp", "true")
     if recipe.parallel == "fsdp" and recipe.amp == "fp16":
         raise _bad(name, "amp", "auto, off or bf16 with parallel=fsdp", recipe.amp)
     if recipe.parallel == "fsdp" and method.bins:

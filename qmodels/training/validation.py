@@ -21,16 +21,15 @@ class Validation:
         self, workload: Workload, recipe: Recipe, root: Path | None, names: tuple[str, ...], group: Group, shared: bool
     ) -> None:
         self.workload, self.recipe, self.root, self.group, self.shared = workload, recipe, root, group, shared
-        digits = workload.dataset.kind == "digits"
-        self.splits = tuple(s for s in ("validation", "test") if digits or (root is not None and (root / s).is_dir()))
+        self.splits = tuple(split for split in data.splits(workload, root) if split != "train")
         self.images = {split: data.batches(workload, split, root, size=CHUNK) for split in self.splits}
-        for split in self.splits if not digits else ():
+        for split in self.splits if workload.dataset.kind != "digits" else ():
             found = tuple(self.images[split].dataset.classes)
             if found != names:
                 odd = sorted(set(found) ^ set(names))
                 raise HwsimError(
                     f"{root}/{split}: must have the same {len(names)} classes as train, got {len(found)}, "
-                    f"{odd[0]} in one alone; mend the folders"
+                    f"{odd[0]} in one alone; mend the data"
                 )
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Weights that oscillate, over the epochs of a training: the share whose codes go back and forth."""
+"""Weights that oscillate, over a training: the share whose codes go back and forth."""
 
 import re
 from collections.abc import Sequence
@@ -38,6 +38,7 @@ def oscillation(records: Sequence[Record]) -> Plot | None:
     for axes, (name, curves) in zip(grid, panels.items(), strict=False):
         axes.set_title(name)
         _panel(axes, curves, labels)
+    grid[0].set_ylim(bottom=0)  # shared, so once all have drawn
     for axes in grid[len(panels) :]:
         axes.remove()
     figure.supylabel("oscillating weights (%)", size=10.5)
@@ -87,11 +88,12 @@ def _panel(axes: Axes, curves: _Curves, labels: Sequence[str]) -> None:
         colour, dashes = SERIES[index % len(SERIES)], _DASHES[index // len(SERIES) % len(_DASHES)]
         epochs = sorted(set.intersection(*(set(curve) for curve in seeds.values())))
         values = [[100 * curve[epoch] for curve in seeds.values()] for epoch in epochs]
-        axes.plot(epochs, [sum(v) / len(v) for v in values], linestyle=dashes, color=colour, label=label)
+        last = max(max(curve) for curve in seeds.values())
+        places = [100 * epoch / last for epoch in epochs]
+        axes.plot(places, [sum(v) / len(v) for v in values], linestyle=dashes, color=colour, label=label)
         if len(seeds) > 1:
             axes.fill_between(
-                epochs, [min(v) for v in values], [max(v) for v in values], color=colour, alpha=0.15, linewidth=0
+                places, [min(v) for v in values], [max(v) for v in values], color=colour, alpha=0.15, linewidth=0
             )
-    axes.set_ylim(bottom=0)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("epoch")
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("training (%)")

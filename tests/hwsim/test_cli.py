@@ -20,6 +20,8 @@ VERBS = (
     "claims",
     "audit",
     "train",
+    "calibrate",
+    "compare",
     "verify",
     "trace",
     "integerize",

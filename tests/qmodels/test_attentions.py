@@ -32,7 +32,8 @@ def _plain():
 
 
 def _quantized(attention, method=LSQ, bits=4):
-    return attentions.quantized("blocks.0.attn", attention, bits, method)
+    widths = {f"blocks.0.attn.{product}": (bits, bits) for product in ("qk", "av")}
+    return attentions.quantized("blocks.0.attn", attention, widths, method)
 
 
 def test_an_attention_of_an_unknown_class_is_refused():

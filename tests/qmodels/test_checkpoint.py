@@ -12,7 +12,7 @@ import torch
 import workloads
 from hwsim.errors import BadFile, UnknownName
 from hwsim.tensors import write_tensors
-from qmodels import builder, checkpoint, data, models
+from qmodels import builder, checkpoint, data, models, widths
 from qmodels.calibrate import calibrate
 from qmodels.evaluation import accuracy
 from qmodels.quantizer import SCALE_FLOOR, Quantizer
@@ -196,3 +196,73 @@ def test_shipped_checkpoints_are_small_and_say_how_they_were_made():
         assert [metadata[k] for k in ("epochs", "seed", "lr", "teacher")] == [
             str(getattr(recipe, k)) for k in ("epochs", "seed", "lr", "teacher")
         ]
+
+
+MIXED = {
+    "blocks.*": (6, 6),
+    "blocks.0.*": (4, 4),
+    "blocks.2.mlp.*": (8, 8),
+    "blocks.3.attn.qk": (9, 10),
+    "head": (8, 10),
+}
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    torch.manual_seed(0)
+    made = models.quantize(models.create("digits_deit"), workloads.find("digits_w4a4").bits, "qvit", layer_bits=MIXED)
+    return calibrate(made, torch.randn(4, 1, 32, 32))
+
+
+@pytest.fixture
+def mixed_path(mixed, tmp_path):
+    checkpoint.save(mixed, "digits_w4a4", tmp_path / "m.safetensors")
+    return tmp_path / "m.safetensors"
+
+
+def test_widths_of_layers_come_back(mixed, mixed_path, path):
+    own = json.loads(checkpoint.read(mixed_path)[1]["layer_bits"])
+    assert own["blocks.3.attn.qk"] == [9, 10]
+    assert own["blocks.1.mlp.fc1"] == [6, 6]
+    assert len(own) == 26
+    loaded, _ = checkpoint.load(mixed_path)
+    assert widths.of(loaded) == widths.of(mixed) == {name: tuple(pair) for name, pair in own.items()}
+    images = torch.randn(3, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(loaded(images), mixed(images))
+    assert widths.of(builder.build("digits_w4a4", mixed_path)) == widths.of(mixed)
+    assert "layer_bits" not in checkpoint.read(path)[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[8", "layer_bits must be a JSON object of [a_bits, w_bits], got '[8'" + REMEDY),
+        ("[]", "layer_bits must be a JSON object of [a_bits, w_bits], got '[]'" + REMEDY),
+        ("[" * 5000, f"layer_bits must be a JSON object of [a_bits, w_bits], got '{'[' * 60}'" + REMEDY),
+        (
+            '{"head": [8, 11]}',
+            "layer_bits: head must be [a_bits, w_bits], each 1..10 or 32, got [8, 11]; write it as [8, 4]",
+        ),
+        ('{"head": 8}', "layer_bits: head must be [a_bits, w_bits], each 1..10 or 32, got 8; write it as [8, 4]"),
+        (
+            '{"heed": [8, 8]}',
+            "layer_bits: each name must match a product of the model, got 'heed'; the nearest are head, "
+            "patch_embed.proj, blocks.0.attn.av",
+        ),
+    ],
+)
+def test_widths_that_are_none(mixed_path, text, message):
+    _rewrite(mixed_path, lambda _tensors: None, layer_bits=text)
+    _fails(mixed_path, re.escape(message))
+
+
+def test_widths_of_another_quantizer(mixed_path):
+    """Float where the file has a quantizer: its tensors are one too many."""
+    _rewrite(mixed_path, lambda _tensors: None, layer_bits='{"head": [32, 32]}')
+    _fails(
+        mixed_path,
+        re.escape(
+            "is of another model, got an unexpected tensor head.input_quantizer.scale; check the workload it names"
+        ),
+    )

@@ -1,5 +1,7 @@
 """What is gathered of a workload, and how it is labelled."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -41,6 +43,19 @@ def test_the_mixed_form_is_compared_in_both_dtypes(subject, batches):
     assert set(found.report.predictions) == {"fake_quant", "integer", "teacher"}
     assert tags(found.records()) == {"abits": "4", "wbits": "4", "form": "mixed"}
     assert tags(found.records(), "accuracy_fake_quant_float32") == tags(found.records())
+
+
+@pytest.mark.parametrize(
+    ("name", "teacher"),
+    [
+        ("digits_w4a4", "digits_float"),
+        ("digits_deit_w4a4_lsq", "digits_float"),
+        ("digits_float", None),
+        ("deit_tiny_patch16_224_w4a4", None),  # none is shipped
+    ],
+)
+def test_the_teacher_is_the_one_that_is_shipped(name, teacher):
+    assert evidence.teacher_of(workloads.find(name)) == (teacher and workloads.find(teacher))
 
 
 def test_agreement_is_that_of_the_mixed_form(subject, batches):
@@ -95,7 +110,8 @@ def test_a_what_if_is_labelled_and_counted(subject, batches):
 
 
 def test_a_workload_without_a_teacher(batches):
-    workload = workloads.find("digits_deit_w4a4")
+    found = workloads.find("digits_deit_w4a4")
+    workload = dataclasses.replace(found, recipe=dataclasses.replace(found.recipe, teacher=""))
     torch.manual_seed(0)
     found = evidence.gather(evidence.subject_of(workload), data.batches(workload, "test", limit=2))
     assert "teacher" not in found.report.predictions

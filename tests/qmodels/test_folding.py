@@ -108,7 +108,9 @@ def test_with_float_weights_nothing_changes(name, dtype):
     )
 
 
-@pytest.mark.parametrize(("kind", "bits", "signed"), [("lsq_plus", 4, False), ("lsq", 3, True), ("lsq", 1, True)])
+@pytest.mark.parametrize(
+    ("kind", "bits", "signed"), [("lsq_plus", 4, False), ("lsq", 3, True), ("lsq", 1, True), ("uniform", 4, False)]
+)
 def test_codes_are_those_of_the_definition_in_fractions(kind, bits, signed):
     layer = QuantLinear(nn.Linear(8, 5), scattered(make(kind, bits, signed=signed, axis=-1, size=8)), nn.Identity())
     net = nn.Sequential(layer).double().requires_grad_(False)

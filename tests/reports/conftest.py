@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from comparison_records import comparisons
 from training_records import trainings
 
 from hwsim.record import Record
@@ -367,7 +368,7 @@ def records() -> tuple[Record, ...]:
     rows += _digits("digits_w4a4", 4, 0.9806) + _digits("digits_w2a2", 2, 0.9556)
     rows += _studies("digits_w8a8") + _studies("digits_w4a4") + _distances()
     rows += _widths("deit_small_patch16_224", "random") + _widths("digits_deit", "trained", bits_seen=9)
-    rows += trainings()
+    rows += trainings() + comparisons()
     rows += _ESTIMATES["estimates"]() + _ESTIMATES["published"]()
     rows += _FRONTS["fronts"]()
     rows += [Record("reproduce", "seconds", s, "s", node=n) for n, s in {"trace": 12.5, "simulate": 40.25}.items()]

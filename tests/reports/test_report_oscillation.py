@@ -29,8 +29,8 @@ def test_lines_are_means_over_seeds_in_percent():
     rows = [share(e, 0.01 * e * (1 + s), s, label="LSQ") for s in (0, 1) for e in (2, 1, 4)]
     plot = oscillation([*rows, share(1, 0.5, label="VVTQ"), share(3, 0.25, label="VVTQ")])
     (panel,) = lines(plot)
-    assert panel["LSQ"] == [pytest.approx(p) for p in ((1, 1.5), (2, 3), (4, 6))]
-    assert panel["VVTQ"] == [pytest.approx(p) for p in ((1, 50), (3, 25))]
+    assert panel["LSQ"] == [pytest.approx(p) for p in ((25, 1.5), (50, 3), (100, 6))]
+    assert panel["VVTQ"] == [pytest.approx(p) for p in ((100 / 3, 50), (100, 25))]
     assert "means over 1 or 2 seeds" in plot.caption
     (area,) = plot.figure.axes[0].collections  # of the method with two seeds
     assert area.get_paths()[0].get_extents().y1 == pytest.approx(8)
@@ -38,7 +38,7 @@ def test_lines_are_means_over_seeds_in_percent():
 
 def test_a_seed_that_is_not_done_ends_the_mean_where_it_ends():
     (panel,) = lines(oscillation([share(e, 0.1, s, label="LSQ") for s, n in ((0, 5), (1, 3)) for e in range(1, n)]))
-    assert [x for x, _ in panel["LSQ"]] == [1, 2]
+    assert [x for x, _ in panel["LSQ"]] == [25, 50]
 
 
 def test_workloads_have_panels_and_methods_their_colours():

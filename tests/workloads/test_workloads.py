@@ -1,5 +1,7 @@
+import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +9,7 @@ import workloads
 from hwsim.errors import HwsimError, UnknownName
 from workloads import datasets, models
 from workloads.bits import Bits
+from workloads.workload import Recipe
 
 SUITE = [workloads.find(f"{model}_w{bits}a{bits}") for model in workloads.QVIT_MODELS for bits in (4, 3, 2)]
 
@@ -45,6 +48,44 @@ def test_any_name_of_timm_is_a_model():
     assert workloads.find("deit_tiny_patch16_224_w4a4").method == "qvit"
     for wrong in ("", "Resnet18", "resnet-18", "resnet18_", "_resnet18", "digits", "resnet18.tv_in1k", "net/18"):
         assert not models.is_name(wrong)
+
+
+def test_any_model_with_classes_of_ones_own():
+    model, plain = models.find("deit_tiny_patch16_224@10"), models.find("deit_tiny_patch16_224")
+    assert model == dataclasses.replace(
+        plain, name="deit_tiny_patch16_224@10", label="DeiT-T@10", classes=10, overrides=(("num_classes", 10),)
+    )
+    assert models.find("resnet18@7").overrides == (("num_classes", 7),)
+    workload = workloads.find("deit_tiny_patch16_224@10_w4a4")
+    assert (workload.model, workload.method) == (model, "qvit")  # ours, as without
+    assert workload.recipe.teacher == "deit_tiny_patch16_224@10_w32a32"
+    assert workloads.find("resnet18@7_w4a4_lsq_plus").recipe.teacher == "resnet18@7_w32a32"
+    for wrong in ("resnet18@0", "resnet18@", "resnet18@01", "resnet18@5@6", "@5", "digits_deit@5", "Net@5"):
+        assert not models.is_name(wrong)
+        with pytest.raises(UnknownName, match=f"model: unknown name, got '{wrong}'"):
+            models.find(wrong)
+
+
+def test_every_workload_has_a_recipe():
+    own, usual = workloads.find("digits_w4a4").recipe, workloads.find("digits_deit_w4a4_lsq").recipe
+    assert own == usual == Recipe(epochs=60, lr=1e-3, teacher="digits_float")
+    assert workloads.find("digits_deit_w32a32").recipe.teacher == ""
+    folders = workloads.find("swin_tiny_patch4_window7_224_w3a3").recipe
+    assert folders == Recipe(epochs=300, lr=2e-4, teacher="swin_tiny_patch4_window7_224_w32a32", workers=4)
+
+
+def test_what_datasets_reads_stands_for_a_folder(tmp_path, monkeypatch):
+    assert datasets.at(datasets.IMAGENET, Path("images")) == datasets.IMAGENET
+    for source in ("beans", "some/thing", "/there/is/a file.parquet", "./here"):
+        found = datasets.at(datasets.IMAGENET, Path(f"hf:{source}"))
+        assert (found.name, found.kind, found.source) == (f"hf:{source}", "huggingface", source)
+    with pytest.raises(UnknownName, match="dataset: unknown name, got 'hf:'"):
+        datasets.find("hf:")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    roots = ("images", "hf:here", "hf:there", "hf:some/thing")
+    told = [str(datasets.absolute(Path(root))) for root in roots]
+    assert told == [f"{tmp_path}/images", f"hf:{tmp_path}/here", "hf:there", "hf:some/thing"]
 
 
 def test_the_suite_of_the_paper():

@@ -53,10 +53,12 @@ def search(
     method: str = "greedy",
     seed: int = 0,
     progress: Progress | None = None,
+    units: Mapping[str, str] = UNITS,
 ) -> Found:
-    """The setting of `groups` that loses least within `budgets` (of UNITS, above 0), found by the searcher `method`.
+    """The setting of `groups` that loses least within `budgets` (above 0), found by the searcher `method`.
 
-    Raises UnknownName for a method that there is not, HwsimError where the budgets cannot be met.
+    `units` are those of what `price` knows, by name. Raises UnknownName for a method that there is not, HwsimError where the
+    budgets cannot be met.
     """
     searcher: Searcher = catalog.find(SEARCHERS, method, "method")
     if not budgets:
@@ -64,12 +66,12 @@ def search(
     for thing, budget in budgets.items():
         if not 0 < budget < math.inf:
             raise HwsimError(
-                f"{thing}: a budget must be above 0, got {budget:g} {UNITS[thing]}; leave it out for no limit"
+                f"{thing}: a budget must be above 0, got {budget:g} {units[thing]}; leave it out for no limit"
             )
     problem = tabulate(groups, price, budgets, progress)
     machine = _Machine(groups, price, problem, tuple(budgets))
     cheap = [machine.ask(setting)[0] for setting in _cheap(problem)]
-    _need_reach(budgets, cheap)
+    _need_reach(budgets, cheap, units)
     targets, seen = problem.budgets, set[bytes]()
     while len(seen) < ROUNDS:
         setting = searcher(dataclasses.replace(problem, budgets=targets), seed, progress)
@@ -79,7 +81,7 @@ def search(
         cost = machine.ask(setting)[1]
         targets = np.maximum(problem.budgets - (cost - problem.cost(setting)), LEAST_TARGET * problem.budgets)
     if not machine.holding:
-        raise _apart(budgets, cheap)
+        raise _apart(budgets, cheap, units)
     best = min(machine.holding, key=lambda setting: setting.loss)
     return Found(best, least_loss(problem, best.loss))
 
@@ -121,29 +123,25 @@ def _cheap(problem: Problem) -> Iterator[Settings]:
     yield from (np.minimum(c, problem.sizes - 1) for c in range(problem.losses.shape[1]))
 
 
-def _need_reach(budgets: Mapping[str, float], cheap: Sequence[Setting]) -> None:
+def _need_reach(budgets: Mapping[str, float], cheap: Sequence[Setting], units: Mapping[str, str]) -> None:
     """Raise HwsimError where one of the budgets alone is below all that was seen of it."""
     for thing, least in _least(budgets, cheap).items():
         if least > budgets[thing] * (1 + TIE):
             raise HwsimError(
-                f"{thing}: a budget must be within reach, got {_told(budgets[thing], thing)}; the least that these widths "
-                f"reach is {_rounded_up(least)} {UNITS[thing]}"
+                f"{thing}: a budget must be within reach, got {budgets[thing]:g} {units[thing]}; the least that these widths "
+                f"reach is {_rounded_up(least)} {units[thing]}"
             )
 
 
-def _apart(budgets: Mapping[str, float], cheap: Sequence[Setting]) -> HwsimError:
+def _apart(budgets: Mapping[str, float], cheap: Sequence[Setting], units: Mapping[str, str]) -> HwsimError:
     """The error of budgets that each can be met, but no setting was found that meets them all."""
-    told = " and ".join(f"{thing} {_told(budget, thing)}" for thing, budget in budgets.items())
-    alone = " and ".join(f"{_rounded_up(least)} {UNITS[thing]}" for thing, least in _least(budgets, cheap).items())
+    told = " and ".join(f"{thing} {budget:g} {units[thing]}" for thing, budget in budgets.items())
+    alone = " and ".join(f"{_rounded_up(least)} {units[thing]}" for thing, least in _least(budgets, cheap).items())
     return HwsimError(f"budgets: must be within reach together, got {told}; each alone can reach {alone}, so raise one")
 
 
 def _least(budgets: Mapping[str, float], cheap: Sequence[Setting]) -> dict[str, float]:
     return {thing: min(setting.amounts[thing] for setting in cheap) for thing in budgets}
-
-
-def _told(budget: float, thing: str) -> str:
-    return f"{budget:g} {UNITS[thing]}"
 
 
 def _rounded_up(value: float) -> str:

@@ -17,13 +17,15 @@ def read(tmp_path, content):
 
 
 def test_the_last_pattern_that_matches_holds(tmp_path):
-    bits = read(tmp_path, {"bits": {"*": [8, 8], "blocks.?.mlp.fc1": [8, 4], "blocks.0.mlp.fc1": [32, 1]}})
+    bits = read(
+        tmp_path, {"bits": {"*": [8, 8], "blocks.?.mlp.fc1": [8, 4], "blocks.0.mlp.fc1": [32, 1], "head": [10, 9]}}
+    )
     assert bits.resolve(PRODUCTS) == {
         "patch_embed.proj": (8, 8),
         "blocks.0.attn.qk": (8, 8),
         "blocks.0.mlp.fc1": (32, 1),
         "blocks.1.mlp.fc1": (8, 4),
-        "head": (8, 8),
+        "head": (10, 9),
     }
     assert tuple(bits.resolve(PRODUCTS)) == PRODUCTS
     turned = read(tmp_path, {"bits": {"blocks.0.mlp.fc1": [2, 2], "*": [8, 8]}})
@@ -43,11 +45,11 @@ def test_what_is_written_is_read_again(tmp_path):
     [
         ({}, 'bits must be an object of [a_bits, w_bits], got None; write "bits": {...}'),
         ({"bits": {}}, 'bits must be an object of [a_bits, w_bits], got {}; write "bits": {...}'),
-        ({"bits": {"*": 4}}, "* must be [a_bits, w_bits], each 1..8 or 32, got 4; write it as [8, 4]"),
-        ({"bits": {"*": [4]}}, "* must be [a_bits, w_bits], each 1..8 or 32, got [4]; write it as [8, 4]"),
-        ({"bits": {"*": [4, 9]}}, "* must be [a_bits, w_bits], each 1..8 or 32, got [4, 9]; write it as [8, 4]"),
-        ({"bits": {"*": [4, True]}}, "* must be [a_bits, w_bits], each 1..8 or 32, got [4, True]; write it as [8, 4]"),
-        ({"bits": {"*": [4, 4.0]}}, "* must be [a_bits, w_bits], each 1..8 or 32, got [4, 4.0]; write it as [8, 4]"),
+        ({"bits": {"*": 4}}, "* must be [a_bits, w_bits], each 1..10 or 32, got 4; write it as [8, 4]"),
+        ({"bits": {"*": [4]}}, "* must be [a_bits, w_bits], each 1..10 or 32, got [4]; write it as [8, 4]"),
+        ({"bits": {"*": [4, 11]}}, "* must be [a_bits, w_bits], each 1..10 or 32, got [4, 11]; write it as [8, 4]"),
+        ({"bits": {"*": [4, True]}}, "* must be [a_bits, w_bits], each 1..10 or 32, got [4, True]; write it as [8, 4]"),
+        ({"bits": {"*": [4, 4.0]}}, "* must be [a_bits, w_bits], each 1..10 or 32, got [4, 4.0]; write it as [8, 4]"),
         ({"bits": {"*": [4, 4]}, "about": 1}, "about must be a text, got 1; put it in quotes"),
     ],
 )

@@ -74,4 +74,4 @@ def test_energy_tables_with_what_they_differ_in(capsys: pytest.CaptureFixture[st
 
 def test_searchers(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "searchers"]) == 0
-    assert capsys.readouterr().out.split() == ["evolutionary", "greedy"]
+    assert capsys.readouterr().out.split() == ["evolutionary", "exact", "greedy"]

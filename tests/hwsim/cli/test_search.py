@@ -96,7 +96,7 @@ def test_what_is_wrong_is_one_line(losses, tmp_path, capsys):
         fails(capsys, losses, "--size", "0") == "size: a budget must be above 0, got 0 MiB; leave it out for no limit"
     )
     line = fails(capsys, losses, "--size", "1", "--method", "greed")
-    assert line == "method: unknown name, got 'greed'; known, nearest first: greedy, evolutionary"
+    assert line == "method: unknown name, got 'greed'; known, nearest first: greedy, exact, evolutionary"
     line = fails(capsys, tmp_path / "none.json", "--size", "1")
     assert line.startswith(f"{tmp_path / 'none.json'}: cannot be read as a sensitivity file, got ")
     few = tmp_path / "few.json"

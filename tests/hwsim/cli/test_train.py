@@ -5,8 +5,10 @@ import json
 import pytest
 
 from hwsim.cli import run
+from hwsim.cli.train import _observers
 from hwsim.record import read_records
 from qmodels import checkpoint
+from qmodels.training import settings
 
 FEW = ("--set", "images=64", "--set", "validate=0", "--epochs", "1")
 
@@ -25,9 +27,20 @@ def test_method_switches_metrics_and_json(tmp_path, capsys):
     _, metadata = checkpoint.read(out)
     assert (metadata["workload"], json.loads(metadata["switches"])) == ("digits_deit_w4a4_lsq", {"dgd": "1.0"})
     assert {"loss", "loss_labels", "loss_soft_labels", "loss_dgd", "seconds"} <= {r.metric for r in read_records(log)}
+    oscillating = [r for r in read_records(log) if r.metric == "oscillating"]
+    assert {r.node for r in oscillating} >= {"", "blocks.0.mlp.fc1"}
+    assert {r.tag("seed") for r in oscillating} == {"0"}
     found = json.loads((tmp_path / "j").read_text())
     assert found["epochs"] == 1
     assert [r["metric"] for r in found["records"]] == ["validation_accuracy", "test_accuracy"]
+
+
+def test_oscillation_is_of_whole_weights_that_are_quantized():
+    def observers(name, **changes):
+        return _observers(settings.resolve(name, changes=changes))
+
+    assert len(observers("digits_w4a4")) == len(observers("digits_deit_w32a4")) == 1
+    assert observers("digits_float") == observers("digits_w4a4", parallel="fsdp") == ()
 
 
 def test_a_scale_per_input_channel_trains_and_cannot_be_traced(tmp_path, capsys):

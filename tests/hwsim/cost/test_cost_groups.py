@@ -38,6 +38,9 @@ CONSTANT = TensorSpec((1, 5, 6), batched=False)
         ("layer1.0.conv1", Conv2d(), "conv"),
         ("layer2.0.downsample.0", Conv2d(), "conv"),
         ("layer2.0.se.fc1", Conv2d(), "conv"),
+        ("blocks.0.attn.qkv_3", Linear(), "qkv"),  # of groups of channels
+        ("blocks.0.mlp.fc1_11", Linear(), "fc1"),
+        ("blocks.0.mlp.other_1", Linear(), "other"),
         ("classifier", Linear(), "head"),
         ("layers.1.downsample.norm", LayerNorm(), "elementwise"),
         ("blocks.0.attn.proj.bias", Add(), "elementwise"),
@@ -56,6 +59,7 @@ def test_groups(name: str, op: Op, group: str) -> None:
         ("blocks.0.attn.k_norm", LayerNorm(), (TOKENS,), "qk_norm"),
         ("head.bias", Add(), (LOGITS, CONSTANT), "bias"),
         ("blocks.0.add_1", Add(), (TOKENS, TOKENS), "residual"),
+        ("blocks.0.attn.qkv.add_1", Add(), (TOKENS, TOKENS), "add"),  # of partial products
         ("add", Add(), (TOKENS, CONSTANT), "add"),  # position embedding
         ("add_1", Add(), (LOGITS, LOGITS), "add"),  # sum of two heads
         ("blocks.0.attn.reshape", Reshape((1, 30)), (TOKENS,), "view"),

@@ -27,11 +27,13 @@ EXAMPLES = {  # name: bits and options
         (3, {"scale": 0.3}),
         (4, {"rounding": "lis"}),
         (4, {"rounding": "nearest"}),
+        *((bits, {"octaves": 15, "zero": zero}) for bits in (3, 4, 5, 6, 8) for zero in (True, False)),
     ],
     "logsqrt2": [
         *((bits, {"zero": zero}) for bits in (1, 2, 3, 4, 5) for zero in (True, False)),
         (4, {"mantissa_bits": 1, "scale": 0.7}),
         (5, {"mantissa_bits": 15}),
+        *((bits, {"octaves": 10, "zero": zero}) for bits in (3, 5, 6, 8) for zero in (True, False)),
     ],
     "poweroftwo": [(bits, {"rounding": rule}) for bits in (2, 3, 4, 6) for rule in ("log", "lis", "nearest")],
     "sulq": [
@@ -151,6 +153,14 @@ def test_requantize_refuses():
         ("log2", 5, {"zero": False}, "log2: bits must be 1..4, got 5"),
         ("log2", 3, {"rounding": "up"}, "rounding: it must be one of log, lis, nearest, got 'up'; choose one"),
         ("log2", 3, {"scale": 0.0}, "ShiftSpec: scale must be positive, normal and finite, got 0.0 at 0; calibrate"),
+        ("log2", 9, {"octaves": 15}, "log2: bits must be 1..8, got 9"),
+        ("log2", 6, {"octaves": 31}, "log2: octaves must be 1..30, or 0 for as many as there are codes, got 31"),
+        (
+            "logsqrt2",
+            6,
+            {"octaves": -1},
+            "logsqrt2: octaves must be 1..30, or 0 for as many as there are codes, got -1",
+        ),
         ("logsqrt2", 6, {}, "logsqrt2: bits must be 1..5, got 6"),
         ("logsqrt2", 4, {"mantissa_bits": 0}, "logsqrt2: mantissa_bits must be 1..15, got 0"),
         ("poweroftwo", 1, {}, "poweroftwo: bits must be 2..6, got 1"),

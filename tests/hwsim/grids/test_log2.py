@@ -46,3 +46,13 @@ def test_nearest_takes_the_leading_one_and_the_bit_behind_it(quantize):
 def test_without_a_zero_the_last_code_takes_all_the_rest(quantize):
     assert quantize(log2(2, zero=False), [0.13, 0.0, -1.0]).tolist() == [3, 3, 3]
     assert log2(2, zero=False).values().tolist() == [8, 4, 2, 1]
+
+
+@pytest.mark.parametrize(("bits", "zero"), [(5, True), (5, False), (6, True), (8, False)])
+def test_a_wide_code_of_few_octaves_is_the_narrow_one(quantize, bits, zero):
+    """More bits than octaves add nothing: the codes behind the last power repeat what is last, and are never made."""
+    narrow, wide = log2(4, 0.3, zero=zero), log2(bits, 0.3, zero=zero, octaves=15 - zero)
+    x = np.random.default_rng(0).uniform(0, 1, 2000) ** 9
+    np.testing.assert_array_equal(quantize(narrow, x), quantize(wide, x))
+    np.testing.assert_array_equal(wide.values()[:16], narrow.values())
+    assert set(wide.values()[16:]) == {narrow.values()[-1]}

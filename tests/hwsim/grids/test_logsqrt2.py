@@ -30,3 +30,13 @@ def test_equals_repq_vit_up_to_the_mantissa(quantize, mantissa_bits, zero):
 def test_two_codes_are_an_octave():
     values = logsqrt2(5, zero=False).values()
     np.testing.assert_array_equal(values[:-2], 2 * values[2:])
+
+
+@pytest.mark.parametrize("zero", [True, False])
+@pytest.mark.parametrize("bits", [4, 6, 8])
+def test_it_ends_after_so_many_octaves(quantize, bits, zero):
+    grid = logsqrt2(bits, zero=zero, octaves=5)
+    values = grid.to_real(np.arange(2**bits))
+    np.testing.assert_allclose(values[:11], 2.0 ** (-np.arange(11) / 2), rtol=2e-3)
+    assert set(values[11:]) == {0.0 if zero else values[10]}
+    assert set(quantize(grid, np.geomspace(1e-6, 1, 999))) == set(range(11 + zero))

@@ -2,20 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwsim.graph import Node
 from hwsim.lower.domains import Domain
 from hwsim.lower.ranges import Range
 from hwsim.lower.recipe import Recipe
 from hwsim.lower.scales import flattened, grid_of, power_of_two, snapped
-from hwsim.ops.layernorm import LayerNorm
 from hwsim.spec import QuantSpec
 
 SEEN = Range(-3.0, 5.0, 1.0, (1.0, 5.0, 0.5))
 PLAIN = Recipe(name="plain", headroom=1.0)
 
 
-def of(kind, recipe=PLAIN, seen=SEEN, readers=()):
-    return grid_of(Domain(kind, ("x",), readers), [seen], recipe)
+def of(kind, recipe=PLAIN, seen=SEEN, per_channel=False):
+    return grid_of(Domain(kind, ("x",), ()), [seen], recipe, per_channel)
 
 
 def test_a_stream_is_symmetric_and_as_wide_as_the_recipe_says():
@@ -64,9 +62,8 @@ def test_snapping_keeps_codes_in_range():
 
 
 def test_the_factor_of_a_channel_is_the_least_that_holds_it():
-    readers = (Node("norm", LayerNorm(), ("x", "w", "b")),)
     recipe = Recipe(name="r", residual_bits=8, power_of_two_factor=True, headroom=1.0)
-    grid = of("stream", recipe, readers=readers)
+    grid = of("stream", recipe, per_channel=True)
     base = 5.0 / 127 / 8
     assert grid.axis == 0
     assert grid.scale == pytest.approx((2 * base, 8 * base, base))  # 1.0, 5.0 and 0.5 of 5.0

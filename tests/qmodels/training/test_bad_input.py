@@ -27,6 +27,8 @@ SETS = [
         {"parallel": "fsdp", "ema": "0.9"},
         "digits_w4a4: ema must be 0 with parallel=fsdp, which spreads the weights, got 0.9; pass --set ema=VALUE",
     ),
+    ({"parallel": "fsdp", "compile": "true"}, "digits_w4a4: compile must be false with parallel=fsdp, got true; pass "),
+    ({"compile": "1"}, "digits_w4a4: compile must be true or false, got '1'; pass --set compile=VALUE"),
     (
         {"crops": "2", "cutmix": "1"},
         "digits_w4a4: cutmix must be 0 with crops, whose answers are stored, got 1.0; pass --set cutmix=VALUE",
@@ -86,12 +88,15 @@ def test_classes_that_disagree(tiny, folder, tmp_path):
     without = {"root": folder, "changes": {"teacher": "none", "workers": "0"}}
     shutil.rmtree(folder / "validation" / "red")
     assert told(tiny, tmp_path, **without) == (
-        f"{folder}/validation: must have the same 3 classes as train, got 2, red in one alone; mend the folders"
+        f"{folder}/validation: must have the same 3 classes as train, got 2, red in one alone; mend the data"
     )
     shutil.rmtree(folder / "train" / "red")
     assert told(tiny, tmp_path, **without) == (
-        f"{folder}/train: must have the 3 classes of tiny_folder, got 2; pass other data with --data ROOT, or train a model "
-        "of as many classes"
+        f"{folder}/train: must have the 3 classes of tiny_folder, got 2; pass other data with --data ROOT, or train "
+        "--workload tiny_folder@2_w4a4, with a head of 2"
+    )
+    assert told("tiny_folder@5_w4a4_lsq", tmp_path, **without).endswith(
+        ", or train --workload tiny_folder@2_w4a4_lsq, with a head of 2"
     )
 
 

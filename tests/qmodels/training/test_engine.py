@@ -1,6 +1,7 @@
 """Two epochs on few images: the mechanism, not the accuracy."""
 
 import dataclasses
+import functools
 
 import pytest
 import torch
@@ -124,6 +125,30 @@ def test_images_of_a_folder(tiny, folder, tmp_path, same):
     train(tiny, out=tmp_path / "b", changes={**changes, "workers": "2"}, **more)
     assert list(metrics.accuracies) == ["validation"]
     assert same(tmp_path / "a", tmp_path / "b")  # whoever reads the images
+
+
+def test_a_compiled_step_is_the_step(tmp_path, monkeypatch, same):
+    """Captured by torch.compile and run as it was captured; a compiler that fuses rounds otherwise, and takes minutes."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    asked = []
+    for compiled in ("false", "true"):
+        changes = {**FEW, "images": "32", "batch": "16", "drop_path": "0.2", "compile": compiled}
+        train("digits_w4a4", epochs=1, out=tmp_path / compiled, changes=changes)
+        asked.append(checkpoint.read(tmp_path / compiled)[1]["compile"])
+    assert asked == ["False", "True"]
+    assert same(tmp_path / "false", tmp_path / "true")
+
+
+def test_a_compiler_that_does_not_work_is_told(tmp_path, monkeypatch):
+    def fails(*_arguments):
+        raise RuntimeError("No working C++ compiler found\nmore")
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=fails))
+    with pytest.raises(HwsimError) as told:
+        train("digits_float", out=tmp_path / "c", changes={**FEW, "compile": "true"})
+    assert str(told.value) == (
+        "digits_float: compile must find a compiler that works, got backend='fails' raised:; pass --set compile=false"
+    )
 
 
 class Watcher(Observer):

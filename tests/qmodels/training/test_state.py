@@ -76,6 +76,39 @@ def test_a_state_per_epoch_and_the_records_of_what_is_done_again(tmp_path, same)
     assert one == two
 
 
+def test_records_of_an_epoch_are_there_once(tmp_path):
+    """Stopped behind the records of an epoch whose last step was kept, and within the next epoch."""
+    log = tmp_path / "log"
+    more = {"changes": FEW, "observers": lambda: [Oscillation()]}
+    interrupted("digits_w2a2", 4, tmp_path, every=3, log=log, **more)
+    found = [(r.metric, r.tag("epoch")) for r in read_records(log) if not r.node]
+    assert len(found) == len(set(found))
+    assert [epoch for metric, epoch in found if metric == "oscillating"] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("every", [None, 3])
+def test_tensorboard_has_each_epoch_once(every, tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = tmp_path / "board"
+    more = {"changes": FEW, "observers": lambda: [Oscillation()]}
+    interrupted("digits_w2a2", 7, tmp_path, every=every, tensorboard=board, **more)
+    found = EventAccumulator(str(board)).Reload()
+    for name in ("loss", "oscillating", "flipped/blocks.0.mlp.fc1"):
+        assert [event.step for event in found.Scalars(name)] == [3, 6, 9]
+
+
+def test_an_observer_that_was_not_there_begins_where_it_goes_on(tmp_path, same):
+    out, log = tmp_path / "c", tmp_path / "log"
+    with pytest.raises(Stop):
+        train("digits_w2a2", out=out, every=1, changes=FEW, observers=[StopAt(5)])
+    train("digits_w2a2", out=out, changes=FEW, resume=True, observers=[Oscillation()], log=log)
+    train("digits_w2a2", out=tmp_path / "whole", changes=FEW)
+    assert same(out, tmp_path / "whole")
+    assert [r.tag("epoch") for r in read_records(log) if r.metric == "flipped" and not r.node] == ["2", "3"]
+
+
 def test_killed(tmp_path, same):
     """A process that is killed without warning, as often as it takes, against one that is left alone."""
     sets = [

@@ -14,7 +14,7 @@ from hwsim.accel.sensitivities import Group
 from hwsim.errors import HwsimError, UnknownName
 
 WIDTHS = (8, 4, 3, 2)
-METHODS = ("evolutionary", "greedy")
+METHODS = ("evolutionary", "exact", "greedy")
 
 
 def groups_of(losses):

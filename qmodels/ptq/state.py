@@ -1,0 +1,88 @@
+"""Going on after a kill: the student after each unit, in one file that is whole or not there.
+
+Beside the tensors it says of what form each quantizer is, since a step may have put one of another form in place of the
+method's own, and how far the calibration was.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hwsim.errors import BadFile
+from hwsim.tensors import read_tensors, write_tensors
+from qmodels import quantizer as quantizers
+from qmodels.quantizer import Quantizer
+
+FORMAT = "hwsim-calibration/1"
+REMEDY = "remove it, and calibrate from the beginning"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Stages and units of the stage that are done, seconds that they took, and what steps noted."""
+
+    stage: int = 0
+    unit: int = 0
+    seconds: float = 0.0
+    notes: dict[str, float] = field(default_factory=dict)
+
+
+def path_of(out: Path) -> Path:
+    """The file of the state of a calibration that will write `out`."""
+    return out.with_name(f"{out.name}.state")
+
+
+def write(path: Path, identity: Mapping[str, str], place: Place, model: nn.Module) -> None:
+    """Write the state, whole or not at all."""
+    said = {"identity": dict(identity), "place": asdict(place), "forms": forms(model)}
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+    write_tensors(arrays, {key: json.dumps(value) for key, value in said.items()}, FORMAT, path)
+
+
+def read(path: Path, identity: Mapping[str, str], model: nn.Module) -> Place:
+    """Put the state in `path` into `model`, and say how far it is; raises BadFile where it is another calibration's."""
+    arrays, metadata = read_tensors(path, FORMAT, REMEDY)
+    kept = json.loads(metadata["identity"])
+    for key in sorted(kept.keys() | identity.keys(), key=list({**identity, **kept}).index):
+        if kept.get(key) != identity.get(key):
+            wanted, got = identity.get(key, "its usual value"), kept.get(key, "its usual value")
+            raise BadFile(
+                f"{path}: {key} must be {wanted} to go on, got {got} from the calibration that was begun; "
+                "go on with its settings, leave out --resume, or choose another --out"
+            )
+    made = {name: _made(form) for name, form in json.loads(metadata["forms"]).items()}
+    for name, quantizer in made.items():
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, quantizer.train(model.training))
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    return Place(**json.loads(metadata["place"]))
+
+
+def forms(model: nn.Module) -> dict[str, dict[str, object]]:
+    """Of each quantizer, by path, what it takes to make one like it."""
+    return {
+        name: {
+            "quantizer": type(module).__module__.rpartition(".")[2],
+            "bits": module.bits,
+            "signed": module.qmin < 0,
+            "axis": module.axis,
+            "size": module.scale.numel(),
+            "batched": module.batched,
+            "channels": 1 if module.offset is None else module.offset.numel(),
+            "calibrated": module.calibrated,
+        }
+        for name, module in model.named_modules()
+        if isinstance(module, Quantizer)
+    }
+
+
+def _made(form: dict[str, object]) -> nn.Module:
+    calibrated = form.pop("calibrated")
+    name, bits = form.pop("quantizer"), form.pop("bits")
+    made = quantizers.make(name, bits, **form)  # type: ignore[arg-type]
+    made.calibrated = calibrated
+    return made
