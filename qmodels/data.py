@@ -95,7 +95,7 @@ def image_folder(root: Path, split: str, image: tuple[int, int, int]) -> ImageFo
 
     Resized to H / 0.875, cropped at the centre, normalised with ImageNet's mean and deviation: timm's evaluation.
     """
-    folder = root / split
+    folder = _folder(root, split)
     if not folder.is_dir():
         raise HwsimError(f"{folder}: must be a folder with one folder of images per class, got none; pass --data ROOT")
     try:
@@ -135,7 +135,13 @@ def splits(workload: Workload, root: Path | None = None) -> tuple[str, ...]:
     found = datasets.at(workload.dataset, root)
     if found.kind == "huggingface":
         return hub_images.splits(found.source)
-    return tuple(split for split in SPLITS if (root / split).is_dir())
+    return tuple(split for split in SPLITS if _folder(root, split).is_dir())
+
+
+def _folder(root: Path, split: str) -> Path:
+    """`root/split`; ImageNet's usual `val` where there is no `validation`."""
+    short = root / "val"
+    return short if split == "validation" and not (root / split).is_dir() and short.is_dir() else root / split
 
 
 def load(workload: Workload, split: str, root: Path | None = None, limit: int | None = None) -> tuple[Tensor, Tensor]:

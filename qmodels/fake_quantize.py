@@ -63,7 +63,7 @@ def fake_quantize(
 def _(
     x: Tensor, scale: Tensor, zero_point: Tensor, qmin: int, qmax: int, axis: int | None, grad_factor: float
 ) -> Tensor:
-    return torch.empty_like(x)
+    return torch.empty_like(x, dtype=torch.promote_types(x.dtype, scale.dtype))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -100,7 +100,7 @@ def binarize(x: Tensor, scale: Tensor, axis: int | None) -> Tensor:
 
 @binarize.register_fake
 def _(x: Tensor, scale: Tensor, axis: int | None) -> Tensor:
-    return torch.empty_like(x)
+    return torch.empty_like(x, dtype=torch.promote_types(x.dtype, scale.dtype))
 
 
 def _keep_sign(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

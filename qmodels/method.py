@@ -109,13 +109,13 @@ def names() -> tuple[str, ...]:
 
 def find(name: str, preset: str = DEPLOYABLE) -> Method:
     """The method `name` as its `preset`, or that NAME_PRESET names; raises UnknownName for either."""
-    if preset == DEPLOYABLE and name not in catalog.names(METHODS):
+    if name not in catalog.names(METHODS):
         stem, _, ending = name.rpartition("_")
         if stem not in catalog.names(METHODS) or ending not in _presets(stem):
             raise catalog.unknown("method", name, names())
+        if preset not in (DEPLOYABLE, ending):
+            raise HwsimError(f"{name}: is the preset {ending} of {stem}, got {preset} besides; leave one out")
         name, preset = stem, ending
-    if name not in catalog.names(METHODS):
-        raise catalog.unknown("method", name, names())
     presets = _presets(name)
     if preset not in presets:
         raise catalog.unknown(f"preset of {name}", preset, presets)

@@ -1,5 +1,6 @@
 """`hwsim train --suite NAME`: the runs of a suite that are not done yet, one after the other."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +30,11 @@ def run(name: str, out: Path | None, threads: int, json: str | None) -> None:
     from hwsim.files import check_folder
     from workloads import suites
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise HwsimError(
+            "--suite: a run is trained by one process, got torchrun with several; start the command itself several times, "
+            "each takes runs of its own"
+        )
     found = suites.find(name)
     folder = out or RESULTS / name
     check_folder(folder)

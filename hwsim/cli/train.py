@@ -53,7 +53,7 @@ def train(
         int | None, typer.Option("--every", min=0, help="Steps between states; 0 for none, by default one per epoch.")
     ] = None,
     log: Annotated[  # torchrun takes --log for its own --log-dir
-        Path | None, typer.Option("--metrics", "--log", help="Append each epoch's metrics to this file, as records.")
+        Path | None, typer.Option("--metrics", "--log", help="Write each epoch's metrics to this new file, as records.")
     ] = None,
     tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="A folder for TensorBoard's files.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs, if not the recipe's.")] = None,
@@ -88,6 +88,10 @@ def train(
     for path in (out, log):
         if path is not None:
             check_writable(path)
+    if log is not None and not resume and log.exists() and log.stat().st_size:
+        raise HwsimError(
+            f"{log}: metrics go to a new file, got one with records; remove it, choose another, or go on with --resume"
+        )
     if tensorboard is not None:
         check_folder(tensorboard)
     import torch

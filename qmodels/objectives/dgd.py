@@ -66,8 +66,15 @@ def similarity(x: Tensor) -> Tensor:
 def distance(student: Tensor, teacher: Tensor) -> Tensor:
     """Frobenius norm (B, H) of similarity(student) - similarity(teacher), without forming the N x N matrices.
 
-    Both have norm 1, so its square is 2 - 2 <G_s, G_t>, and <x x^T, y y^T> = |x^T y|^2: products of D x D entries.
+    Both have norm 1, so its square is 2 - 2 <G_s, G_t>, and <x x^T, y y^T> = |x^T y|^2: products of D x D entries. In
+    float32 at least, whatever autocast says: the difference of two numbers near 2 has no digits left in bf16.
     """
+    with torch.autocast(student.device.type, enabled=False):
+        wide = torch.promote_types(student.dtype, torch.float32)
+        return _distance(student.to(wide), teacher.to(wide))
+
+
+def _distance(student: Tensor, teacher: Tensor) -> Tensor:
     inner = (student.transpose(-2, -1) @ teacher).square().sum((2, 3))
     own = [(x.transpose(-2, -1) @ x).flatten(2).norm(dim=2).clamp(min=1e-12) for x in (student, teacher)]
     return (2 - 2 * inner / (own[0] * own[1])).clamp(min=1e-6).sqrt()

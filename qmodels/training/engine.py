@@ -242,11 +242,13 @@ class Training:
     def _update(self) -> None:
         """Clip the gradient and take the step."""
         self.precision.unscale(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
+        parameters = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters])
         value = parallel.whole(norm).item()
         self.place.sums["gradient"] = self.place.sums.get("gradient", 0.0) + (value if math.isfinite(value) else 0.0)
         if not math.isfinite(value) and not self.precision.skips:
             raise self._stopped("norm of the gradient", value, watch.bad_gradient(self.model))
+        nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip or math.inf, norm)
         self.precision.step(self.optimizer)
 
     def _stopped(self, what: str, value: float, where: str) -> HwsimError:
@@ -314,6 +316,7 @@ class Training:
             **self.settings.identity(),
             "data": self.feed.digest(),
             "processes": str(self.group.size),
+            "threads": str(torch.get_num_threads()),
             "teacher_file": str(self.places.teacher or ""),
         }
 
@@ -328,7 +331,7 @@ class Training:
             state.named("random", state.random_states(self.group)),
             {"order.start": at.at_start, "order.now": at.now},
             *([state.named("averaged", state.of_model(self.averaged.module))] if self.averaged else []),
-            *(state.named(f"observer.{i}", dict(o.state())) for i, o in enumerate(self.observers)),
+            *(state.named(f"observer.{i}", _on_cpu(o.state())) for i, o in enumerate(self.observers)),
         ]
         if self.group.writes:
             state.write(state.path_of(self.places.out), self._identity(), place, state.joined(parts))
@@ -347,3 +350,7 @@ class Training:
                 observer.restore(kept)
         order = state.under("order", tensors)
         self.feed.go_to(Position(self.place.epoch, self.place.batch, order["start"], order["now"]))
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: parallel.whole(tensor) for name, tensor in tensors.items()}

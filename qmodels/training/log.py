@@ -1,4 +1,4 @@
-"""Metrics of each epoch: records, a line of JSON each, appended to a file; and TensorBoard's files, where they are asked for.
+"""Metrics of each epoch: records, a line of JSON each, in a file of their own; and TensorBoard's files, where asked for.
 
 A record's tags: method, bits, seed, epoch, step. When a training goes on after a kill, the records of epochs that are done
 again are taken away first, so that each is there once.

@@ -26,8 +26,9 @@ def first_not_finite(model: nn.Module, images: Tensor) -> str:
 
 
 def bad_gradient(model: nn.Module) -> str:
-    """The name of the first parameter whose gradient is not finite, "" where all are."""
-    for name, parameter in model.named_parameters():
+    """The name of the last parameter whose gradient is not finite, "" where all are: gradients run backwards, so that it is
+    the one nearest to the cause."""
+    for name, parameter in reversed(list(model.named_parameters())):
         if parameter.grad is not None and not whole(parameter.grad).isfinite().all():
             return name
     return ""

@@ -107,3 +107,16 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
         next(first)
     assert str(caught.value).startswith(f"{second}: must be an image, got ")
     assert str(caught.value).endswith("; mend or remove the file")
+
+
+def test_imagenets_usual_name_of_the_validation_split(tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / split / "a").mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / split / "a" / "0.png")
+    workload = workloads.find("deit_tiny_patch16_224_w4a4")
+    assert data.splits(workload, tmp_path) == ("train", "validation")
+    assert data.batches(workload, "validation", tmp_path).images == 1
+    (tmp_path / "validation" / "a").mkdir(parents=True)
+    for name in ("0", "1"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "validation" / "a" / f"{name}.png")
+    assert data.batches(workload, "validation", tmp_path).images == 2

@@ -110,3 +110,20 @@ def test_opcheck(axis):
     scale, zero_point = torch.full((size,), 0.1, requires_grad=True), torch.full((size,), 3.0, requires_grad=True)
     torch.library.opcheck(fake_quantize, (x, scale, zero_point, 0, 15, axis, 0.5))
     torch.library.opcheck(binarize, (x, scale, axis))
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_what_is_said_of_the_result_without_computing_it_is_its_type(half):
+    """Under autocast activations are half, scales are not; a compiler believes what it is told."""
+    arguments = (torch.ones(1), torch.zeros(1), -2, 1, None, 1.0)
+    real, said = (
+        fake_quantize(torch.ones(2, 3).to(half), *arguments),
+        fake_quantize(
+            torch.ones(2, 3, dtype=half, device="meta"),
+            *(a.to("meta") if isinstance(a, torch.Tensor) else a for a in arguments),
+        ),
+    )
+    assert real.dtype == said.dtype == torch.float32
+    scale = torch.ones(1)
+    x = torch.ones(2, 3, dtype=half)
+    assert binarize(x, scale, None).dtype == binarize(x.to("meta"), scale.to("meta"), None).dtype == torch.float32

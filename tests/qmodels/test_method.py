@@ -79,3 +79,11 @@ def test_bad_changes(key, text, message):
 def test_pages_of_deviations_exist(name):
     page = method.find(name).deviations
     assert not page or (Path(method.__file__).parents[1] / "docs" / page).is_file()
+
+
+def test_a_preset_of_a_preset_is_refused():
+    assert method.find("qvit_paper", "paper") == method.find("qvit", "paper")
+    with pytest.raises(
+        HwsimError, match=r"^qvit_paper: is the preset paper of qvit, got released besides; leave one out$"
+    ):
+        method.find("qvit_paper", "released")

@@ -126,3 +126,15 @@ def test_gather_sees_q_and_k_of_every_layer_and_leaves_no_hooks():
         model(images)
         assert [x.shape for x in seen] == [(2, 3, 65, 16)] * 8
     assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_dgd_is_taken_in_float32_under_autocast():
+    teacher = torch.randn(2, 3, 17, 16)
+    student = (teacher + 0.05 * torch.randn_like(teacher)).requires_grad_()
+    distance(student, teacher).sum().backward()
+    wanted, student.grad = student.grad, None
+    with torch.autocast("cpu", torch.bfloat16):
+        found = distance(student, teacher)
+    found.sum().backward()
+    assert found.dtype == torch.float32
+    assert torch.equal(student.grad, wanted)

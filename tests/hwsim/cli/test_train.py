@@ -77,3 +77,17 @@ def error(capsys, *arguments):
 )
 def test_conflicts(arguments, message, tmp_path, capsys):
     assert error(capsys, "--workload", "digits_w4a4", "--out", tmp_path / "c", *arguments).startswith(message)
+
+
+def test_metrics_of_another_training_are_not_written_over(tmp_path, capsys):
+    kept = tmp_path / "a.jsonl"
+    kept.write_text("something of mine\n")
+    assert run(["train", "--workload", "digits_w4a4", "--out", str(tmp_path / "a"), "--metrics", str(kept)]) == 2
+    assert f"error: {kept}: metrics go to a new file, got one with records; remove it, " in capsys.readouterr().err
+    assert kept.read_text() == "something of mine\n"
+
+
+def test_a_suite_takes_no_torchrun(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert run(["train", "--suite", "ablation", "--out", str(tmp_path / "a")]) == 2
+    assert "error: --suite: a run is trained by one process, got torchrun with several; " in capsys.readouterr().err
