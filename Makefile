@@ -6,15 +6,19 @@ BIN    := $(VENV)/bin
 # Installed again whenever what is to be installed changes.
 STAMP  := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: reproduce test lint bench sweep checkpoints clean
+.PHONY: reproduce test test-all lint bench sweep checkpoints clean
 
 reproduce: $(STAMP)
 	$(BIN)/hwsim reproduce --out $(OUT)
 
 # One worker per core: threads of their own would only spin.
-test: export OMP_NUM_THREADS = 1
-test: export OMP_WAIT_POLICY = PASSIVE
+# `test` leaves out what is marked slow, further cases of what it shows already; `test-all` has them too.
+test test-all: export OMP_NUM_THREADS = 1
+test test-all: export OMP_WAIT_POLICY = PASSIVE
 test: $(STAMP) lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow"
+
+test-all: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q
 
 lint: $(STAMP)

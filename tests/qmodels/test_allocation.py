@@ -113,7 +113,8 @@ def test_the_front_is_all_that_nothing_beats(found, tried, thing, which):
 
 
 @pytest.mark.parametrize(
-    ("workload", "own", "budget"), [(W6, "lsq", SIZE), (W8, "lsq", 0.14), (W6, "fqvit", SIZE), (W6, "peg", SIZE)]
+    ("workload", "own", "budget"),
+    [(W6, "lsq", SIZE), (W8, "lsq", 0.14), (W6, "fqvit", SIZE), pytest.param(W6, "peg", SIZE, marks=pytest.mark.slow)],
 )
 def test_the_cost_is_what_the_cost_model_says_of_the_traced_model(teacher, images, workload, own, budget):
     bits, report = allocation.for_budget(workload, own, teacher, images[:4], size_mb=budget, bops_g=1)

@@ -59,7 +59,6 @@ def same(one, other):
     return True
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "what_if", "backend"),
     [("mixed", None, "loky"), ("lowered", None, "loky"), ("mixed", WHAT_IF, "loky"), ("lowered", None, "dask")],

@@ -140,6 +140,7 @@ class Swept(Counted):
         return super().__getitem__(index)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_images(model, graph, digits):
     def peak(images):
         endless = Swept(digits[0][:1].expand(images, -1, -1, -1), torch.zeros(images, dtype=torch.int64))

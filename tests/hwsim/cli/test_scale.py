@@ -28,7 +28,6 @@ def plain(capsys):
     return json.loads(verify(capsys, "--json", "-").out)
 
 
-@pytest.mark.slow
 def test_killed_and_taken_up_again(capsys, tmp_path):
     plain = json.loads(verify(capsys, "--json", "-", cut=MANY).out)
     command = [sys.executable, "-m", "hwsim", "verify", "digits_w4a4", *MANY, "--resume", str(tmp_path), "--jobs", "1"]

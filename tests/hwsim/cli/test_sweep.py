@@ -87,7 +87,6 @@ def test_points_fronts_and_who_was_refused(sweep, tmp_path):
     assert all(Record(**{**record, "tags": tuple(record["tags"].items())}) for record in answer["records"])
 
 
-@pytest.mark.slow
 def test_killed_and_taken_up_again(sweep, tmp_path):
     sweep(out="whole.jsonl")
     whole = (tmp_path / "whole.jsonl").read_bytes()

@@ -41,6 +41,7 @@ def test_weights_have_a_scale_per_output_channel_and_activations_one_per_tensor(
     assert not any(q.zero_point.any() for name, q in quantizers.items() if name.endswith("av.a_quantizer"))
 
 
+@pytest.mark.slow
 def test_more_bits_are_better(made, kl):
     for name in NAMES:
         divergences = [kl(made(name, bits).model) for bits in ("w8a8", "w6a6", "w4a4", "w3a3")]

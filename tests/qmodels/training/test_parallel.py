@@ -67,7 +67,7 @@ def curve(path):
     [
         ("digits_float", {}),
         ("digits_w4a4", {"optimizer": "sgd", "lr": "0.001"}),  # no division by small gradients: rounding stays apart
-        ("digits_w4a4", {"optimizer": "sgd", "lr": "0.001", "parallel": "fsdp"}),
+        pytest.param("digits_w4a4", {"optimizer": "sgd", "lr": "0.001", "parallel": "fsdp"}, marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_are_one_with_the_doubled_batch(name, more, tmp_path):
@@ -83,7 +83,8 @@ def test_two_processes_are_one_with_the_doubled_batch(name, more, tmp_path):
         assert torch.allclose(tensor, two[key], rtol=1e-4, atol=2e-6), key
 
 
-@pytest.mark.parametrize("how", ["ddp"])  # fsdp passes too, in half a minute more
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
 def test_two_processes_that_were_stopped_go_on(how, tmp_path):
     changes = {**COMMON, "batch": "16", "parallel": how, "validate": "0", "drop_path": "0.2"}
     whole = two_processes(tmp_path, "digits_w2a2", changes)
