@@ -18,6 +18,8 @@ from qmodels import allocation, builder, checkpoint, data, method, models, width
 from qmodels.calibrate import calibrate
 from qmodels.evidence import trace_model
 
+pytestmark = pytest.mark.slow
+
 W6, W8 = workloads.find("digits_deit_w6a6_lsq"), workloads.find("digits_deit_w8a8_lsq")
 SIZE = 0.11
 

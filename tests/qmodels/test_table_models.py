@@ -15,6 +15,8 @@ from qmodels.tracing import trace
 from qmodels.verification import verify
 from workloads.bits import Bits
 
+pytestmark = pytest.mark.slow
+
 UNIFORM = Slot("uniform", False)
 
 

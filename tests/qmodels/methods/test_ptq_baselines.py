@@ -10,6 +10,8 @@ from qmodels.quantizers.uniform import Uniform
 from qmodels.searches.power_of_two import PowerOfTwo
 from qmodels.steps.ranges import Ranges
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("ptq_minmax", "ptq_percentile", "ptq_mse")
 
 

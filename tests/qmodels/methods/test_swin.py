@@ -14,6 +14,8 @@ from qmodels.verification import verify
 from workloads import models as known
 from workloads.models import Model
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"img_size": 32, "window_size": 2, "depths": (1, 2), "num_heads": (2, 4), "embed_dim": 16, "num_classes": 5}
 
 
