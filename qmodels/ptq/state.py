@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hwsim.errors import BadFile
 from hwsim.tensors import read_tensors, write_tensors
 from qmodels import quantizer as quantizers
+from qmodels.identity import need_same
 from qmodels.quantizer import Quantizer
 
 FORMAT = "hwsim-calibration/1"
@@ -46,14 +46,7 @@ def write(path: Path, identity: Mapping[str, str], place: Place, model: nn.Modul
 def read(path: Path, identity: Mapping[str, str], model: nn.Module) -> Place:
     """Put the state in `path` into `model`, and say how far it is; raises BadFile where it is another calibration's."""
     arrays, metadata = read_tensors(path, FORMAT, REMEDY)
-    kept = json.loads(metadata["identity"])
-    for key in sorted(kept.keys() | identity.keys(), key=list({**identity, **kept}).index):
-        if kept.get(key) != identity.get(key):
-            wanted, got = identity.get(key, "its usual value"), kept.get(key, "its usual value")
-            raise BadFile(
-                f"{path}: {key} must be {wanted} to go on, got {got} from the calibration that was begun; "
-                "go on with its settings, leave out --resume, or choose another --out"
-            )
+    need_same(path, json.loads(metadata["identity"]), identity, "calibration")
     made = {name: _made(form) for name, form in json.loads(metadata["forms"]).items()}
     for name, quantizer in made.items():
         parent, _, child = name.rpartition(".")

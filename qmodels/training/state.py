@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hwsim.errors import BadFile
 from hwsim.tensors import read_tensors, write_tensors
+from qmodels.identity import need_same
 from qmodels.training.parallel import Group, spread, whole
 
 FORMAT = "hwsim-training/1"
@@ -51,14 +51,7 @@ def write(path: Path, identity: Mapping[str, str], place: Place, tensors: Mappin
 def read(path: Path, identity: Mapping[str, str]) -> tuple[Place, dict[str, Tensor]]:
     """The place and tensors in `path`; raises BadFile where it is no state, or that of another training."""
     arrays, metadata = read_tensors(path, FORMAT, REMEDY)
-    kept = json.loads(metadata["identity"])
-    for key in sorted(kept.keys() | identity.keys(), key=list({**identity, **kept}).index):
-        if kept.get(key) != identity.get(key):
-            wanted, got = identity.get(key, "its usual value"), kept.get(key, "its usual value")
-            raise BadFile(
-                f"{path}: {key} must be {wanted} to go on, got {got} from the training that was begun; "
-                "go on with its settings, leave out --resume, or choose another --out"
-            )
+    need_same(path, json.loads(metadata["identity"]), identity, "training")
     tensors = {name: torch.from_numpy(arrays[name].copy()) for name in json.loads(metadata["order"])}
     return Place(**json.loads(metadata["place"])), tensors
 
