@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from tables import CASES, TABLES, calibrated, softmax
 from torch import nn
 
 import workloads
-from hwsim import catalog
 from hwsim.errors import BadFile, HwsimError
 from hwsim.grids.log2 import log2
 from hwsim.grids.sulq import sulq
@@ -19,27 +19,6 @@ from qmodels.fake_quantize import PAD, shift_quantize
 from qmodels.quantizer import make
 from qmodels.shift_quantizer import ShiftQuantizer
 from qmodels.tracing import trace
-
-TABLES = [
-    name
-    for name in catalog.names("qmodels.quantizers")
-    if issubclass(catalog.find("qmodels.quantizers", name), ShiftQuantizer)
-]
-CASES = [(n, b) for n in TABLES for b in range(1, 9) if b >= catalog.find("qmodels.quantizers", n).least]
-
-
-def _softmax(*shape):
-    return torch.softmax(3 * torch.randn(*shape), -1)
-
-
-def _sample(name):
-    return nn.functional.gelu(2 * torch.randn(8, 20, 96)) if name == "twin_sign" else _softmax(2, 3, 65, 65)
-
-
-def _calibrated(name, bits, **options):
-    quantizer = make(name, bits, signed=False, **options)
-    quantizer.initialise(_sample(name))
-    return quantizer
 
 
 def _sweep(grid):
@@ -54,7 +33,7 @@ def _sweep(grid):
 @pytest.mark.parametrize("fresh", [True, False])
 def test_codes_and_reals_are_the_simulators(name, bits, fresh):
     """In float64 exactly, on boundaries too, where the larger value is taken; never more codes than bits can hold."""
-    quantizer = (make(name, bits, signed=False) if fresh else _calibrated(name, bits)).double()
+    quantizer = (make(name, bits, signed=False) if fresh else calibrated(name, bits)).double()
     grid = quantizer.spec()
     x = _sweep(grid)
     codes = Quantize(grid).run((x,), (TensorSpec(x.shape),), TensorSpec(x.shape, grid))
@@ -65,7 +44,7 @@ def test_codes_and_reals_are_the_simulators(name, bits, fresh):
 
 @pytest.mark.parametrize(("name", "bits"), CASES)
 def test_float32_is_near_and_of_as_few_codes(name, bits):
-    quantizer = _calibrated(name, bits)
+    quantizer = calibrated(name, bits)
     x = torch.from_numpy(_sweep(quantizer.spec())).float()
     assert quantizer(x).dtype == torch.float32
     assert len(quantizer.codes(x).unique()) <= 2**bits
@@ -81,7 +60,7 @@ def test_traced_it_is_one_node_with_the_table(name, bits):
     """Alone, and per head."""
     for axis, size in ((None, 1), (1, 3)):
         quantizer = make(name, bits, signed=False, axis=axis, size=size)
-        quantizer.initialise(_softmax(4, 3, 7, 9) * torch.tensor([1.0, 0.5, 0.1])[:, None, None])
+        quantizer.initialise(softmax(4, 3, 7, 9) * torch.tensor([1.0, 0.5, 0.1])[:, None, None])
         graph = trace(nn.Sequential(quantizer, nn.Softmax(-1)), torch.zeros(2, 3, 7, 9))
         first, spec = graph.nodes[0], quantizer.double().spec()
         assert isinstance(first.op, Quantize)

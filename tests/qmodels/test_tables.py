@@ -3,33 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from tables import CASES, TABLES, calibrated, sample, softmax
 
 from hwsim import catalog
 from hwsim.grids.twinuniform import twinuniform
 from qmodels.quantizer import SCALE_FLOOR, make
-from qmodels.shift_quantizer import ShiftQuantizer, room
-
-TABLES = [
-    name
-    for name in catalog.names("qmodels.quantizers")
-    if issubclass(catalog.find("qmodels.quantizers", name), ShiftQuantizer)
-]
-CASES = [(n, b) for n in TABLES for b in range(1, 9) if b >= catalog.find("qmodels.quantizers", n).least]
-
-
-def _softmax(*shape):
-    return torch.softmax(3 * torch.randn(*shape), -1)
-
-
-def _sample(name):
-    return nn.functional.gelu(2 * torch.randn(8, 20, 96)) if name == "twin_sign" else _softmax(2, 3, 65, 65)
-
-
-def _calibrated(name, bits, **options):
-    quantizer = make(name, bits, signed=False, **options)
-    quantizer.initialise(_sample(name))
-    return quantizer
+from qmodels.shift_quantizer import room
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -63,7 +42,7 @@ def test_a_planted_grid_is_found(name, bits):
 @pytest.mark.parametrize("name", TABLES)
 def test_no_other_grid_of_its_kind_is_better(name):
     """The one taken against all that `tables` gives, per head: the scales apart, the table for all of them together."""
-    x = _sample(name).flatten(0, -3)[:3, :20].movedim(0, 1) * torch.tensor([1.0, 0.3, 0.05])[:, None]
+    x = sample(name).flatten(0, -3)[:3, :20].movedim(0, 1) * torch.tensor([1.0, 0.3, 0.05])[:, None]
     quantizer = make(name, 3, signed=False, axis=1, size=3)
     quantizer.initialise(x)
     least = (quantizer(x) - x).square().sum((0, 2))
@@ -80,7 +59,7 @@ def test_no_other_grid_of_its_kind_is_better(name):
 def test_a_product_over_as_many_terms_fits_the_accumulator(name, bits):
     """In the worst case, with 577 tokens and values as wide as the codes are."""
     quantizer = make(name, bits, signed=False)
-    quantizer.initialise(_softmax(1, 1, 4, 577))
+    quantizer.initialise(softmax(1, 1, 4, 577))
     spec = quantizer.spec()
     largest = max(abs(spec.values()).max(), (spec.values() + spec.zero).max())
     assert int(largest) * (2**bits - 1) * 577 < 2**31
@@ -89,8 +68,8 @@ def test_a_product_over_as_many_terms_fits_the_accumulator(name, bits):
 def test_published_grids_up_to_four_bits_are_whole():
     for name in ("log2", "logsqrt2", "lis"):
         for bits in (1, 2, 3, 4):
-            assert len(_calibrated(name, bits).spec().order()) == 2**bits
-    assert max(_calibrated("sulq", 4).spec().shift) >= 13  # exponents far beyond the ten octaves of the released code
+            assert len(calibrated(name, bits).spec().order()) == 2**bits
+    assert max(calibrated("sulq", 4).spec().shift) >= 13  # exponents far beyond the ten octaves of the released code
 
 
 @pytest.mark.parametrize(("name", "half"), [("log2", 1), ("logsqrt2", 2)])
@@ -110,7 +89,7 @@ def test_a_log_grid_has_a_floor_at_any_width(name, half):
 @pytest.mark.parametrize("name", ["log2", "logsqrt2"])
 def test_without_a_zero_two_bits_collapse(name):
     """At the scale of 1, as published: each of many small probabilities becomes the last power, and a row adds up to many."""
-    x = _softmax(4, 2, 65, 65)
+    x = softmax(4, 2, 65, 65)
     rows = []
     for zero in (True, False):
         quantizer = make(name, 2, signed=False)
@@ -127,7 +106,7 @@ def test_without_a_zero_two_bits_collapse(name):
 
 def test_sulq_is_the_sources_but_for_its_departures():
     """The equations of the source in floats, with eta of the table's and an integer zero point."""
-    x = _softmax(2, 3, 65, 65).double()
+    x = softmax(2, 3, 65, 65).double()
     quantizer = make("sulq", 4, signed=False).double()
     quantizer.initialise(x)
     spec = quantizer.spec()
@@ -154,7 +133,7 @@ def test_a_twin_value_is_in_one_range():
     assert 0.099 < error.max() <= 0.1 + 1e-9
     assert len(quantizer.codes(torch.tensor([-5.0, 5.0])).unique()) == 2
     for name in ("twin_uniform", "twin_sign"):
-        spec = _calibrated(name, 4).spec()
+        spec = calibrated(name, 4).spec()
         ratio = max(spec.shift)
         assert set(spec.shift) <= {0, ratio}
         assert ratio >= 1  # a ratio of 2^m, m searched
@@ -162,7 +141,7 @@ def test_a_twin_value_is_in_one_range():
 
 def test_wide_log_codes_repeat_the_last():
     """Six and eight bits hold no more octaves than the accumulator; the least zero code is made, its repetitions never."""
-    quantizer = _calibrated("log2", 8)
+    quantizer = calibrated("log2", 8)
     spec = quantizer.spec()
     assert max(spec.shift) == room(8, 65) == 16
     assert set(spec.values()[17:]) == {0}
