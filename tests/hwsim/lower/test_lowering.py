@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from lowered import BYTES, THIRDS, WEIGHT, X, linear_graph, lowered, reals
 
 import hwsim
 from hwsim.errors import IllegalModel
 from hwsim.graph import Node, build
 from hwsim.lower import integerize, recipe
-from hwsim.lower.ranges import measure
 from hwsim.lower.recipe import Recipe
 from hwsim.lower.report import float_parts, integer_report
 from hwsim.ops.add import Add
@@ -24,40 +24,6 @@ from hwsim.ops.reshape import Reshape
 from hwsim.ops.softmax import Softmax
 from hwsim.simulator import as_codes, simulate
 from hwsim.spec import BipolarSpec, QuantSpec, TensorSpec
-
-X = TensorSpec((1, 3, 4))
-BYTES = QuantSpec(8, False, (0.02,), (100,))
-THIRDS = QuantSpec(8, False, (3 / 255,))
-WEIGHT = QuantSpec(8, True, (0.01, 0.02, 0.005, 0.01), (0,) * 4, 0)
-
-
-def lowered(graph, name, feeds, **changes):
-    chosen = recipe.find(name).changed(**changes) if isinstance(name, str) else name
-    return integerize(graph, chosen, measure(graph, feeds))
-
-
-def reals(graph, feeds, name=None):
-    name = name or graph.outputs[0]
-    value = simulate(graph, as_codes(graph, feeds), [name])[name]
-    quant = graph.specs[name].quant
-    return value if quant is None else quant.to_real(value)
-
-
-def linear_graph(*tail, outputs, extra=None, seed=0):
-    """Bytes times weights, dequantized to `y`, and what follows."""
-    generator = np.random.default_rng(seed)
-    weight = generator.integers(-128, 128, (4, 4)).astype(np.int8)
-    constants = {"w": (weight, TensorSpec((4, 4), WEIGHT, batched=False))}
-    for name, array in (extra or {}).items():
-        constants[name] = (np.asarray(array, np.float64), TensorSpec(np.shape(array), None, batched=False))
-    head = [Node("x.codes", Quantize(BYTES), ("x",)), Node("acc", Linear(), ("x.codes", "w"))]
-    nodes = [*head, Node("y", Dequantize(), ("acc",)), *tail]
-    return build("g", {"x": X}, constants, nodes, outputs)
-
-
-@pytest.fixture
-def feeds():
-    return {"x": np.random.default_rng(5).normal(0, 1, (20, 3, 4))}
 
 
 @pytest.mark.parametrize("name", recipe.names())
@@ -288,40 +254,6 @@ def test_what_waits_on_a_wire_is_not_lost(feeds, name, nodes, constants, rtol):
     wanted = reals(mixed, feeds)
     apart = np.abs(reals(lowered(mixed, "lut", feeds), feeds) - wanted)
     assert apart.mean() <= rtol * np.abs(wanted).max() + 2e-4
-
-
-@pytest.mark.parametrize(
-    ("scales", "name", "direct"),
-    [
-        ((0.05,), "lut", True),  # one scale: every norm reads its codes
-        ((0.05,), "fqvit", True),
-        ((0.02, 0.04, 0.16, 0.02), "fqvit", True),  # powers of two apart: the norm of FQ-ViT does
-        ((0.02, 0.04, 0.16, 0.02), "lut", False),
-        ((0.02, 0.05, 0.16, 0.02), "fqvit", False),
-    ],
-)
-def test_a_norm_reads_the_codes_of_a_quantizer_where_it_can(feeds, scales, name, direct):
-    """Two products are added up; a quantizer reads the sum, the norm its reals."""
-    grid = QuantSpec(8, False, scales, (100,) * len(scales), None if len(scales) == 1 else 2)
-    tail = [
-        Node("acc2", Linear(), ("x.codes", "w")),
-        Node("y2", Dequantize(), ("acc2",)),
-        Node("sum", Add(), ("y", "y2")),
-        Node("norm.input", Quantize(grid), ("sum",)),
-        Node("real", Dequantize(), ("norm.input",)),
-        Node("norm", LayerNorm(), ("real", "gain", "shift")),
-    ]
-    extra = {"gain": [1.0, 0.5, 2.0, 1.0], "shift": [0.0, 0.1, 0.0, -0.2]}
-    mixed = linear_graph(*tail, outputs=["norm"], extra=extra)
-    graph = lowered(mixed, name, feeds)
-    nodes = {node.name: node for node in graph.nodes}
-    assert (nodes["norm"].inputs[0] == "norm.input") == direct
-    assert ("real.link" in nodes) == (not direct)
-    assert graph.specs["norm.input"].quant == grid
-    factors = name == "fqvit" and len(scales) > 1  # then the sum has a scale per channel as well
-    assert (graph.specs["sum"].quant.axis is not None) == factors
-    apart = np.abs(reals(graph, feeds) - reals(mixed, feeds))
-    assert apart.mean() < (0.1 if name == "fqvit" else 0.02)
 
 
 def test_log_codes_may_not_wait_for_a_scaling(feeds):
