@@ -93,11 +93,12 @@ def _bar(title: str) -> Iterator[Advance]:
 @contextmanager
 def _lines(title: str) -> Iterator[Advance]:
     start = last = time.monotonic()
-    first: int | None = None
+    first = whole = -1
 
     def line(done: int, total: int, note: str = "") -> None:
-        nonlocal last, first
-        first = done if first is None else first
+        nonlocal start, last, first, whole
+        if total != whole:  # the first, or other work than before
+            start, first, whole = last, done, total
         if time.monotonic() - last >= QUIET_SECONDS:
             last = time.monotonic()
             said = [f"{title}: {done} of {total}", note, _left(done - first, total - done, last - start)]

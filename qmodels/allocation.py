@@ -2,7 +2,8 @@
 
 Printed: one width per module, weights and inputs alike; candidates 4..8 for a target of 6 bits and 6..10 for one of 8; of the
 allocations that keep to a size, that of least Omega (`qmodels.perturbations`). Inferred: other targets take two bits to
-either side, within 2..10; all that belongs to no module (the ends, Swin's downsampling) stays as the workload has it.
+either side, within 2..10, or 2..8 where a method has grids that end there; all that belongs to no module (the ends, Swin's
+downsampling) stays as the workload has it.
 
 Sizes and operations are those of our cost model: bytes by the convention `size_bidet` (weights at their widths, other
 parameters as 32-bit floats), bit operations by `bitops_wa` (both widths multiplied, for each MAC). Both add up over modules,
@@ -16,7 +17,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from hwsim.accel.layer_bits import WIDEST, Widths
+from hwsim import catalog
+from hwsim.accel.layer_bits import Widths
 from hwsim.accel.mixed import front
 from hwsim.accel.mixed.search import Setting, search, uniform
 from hwsim.accel.mixed.tabulate import Amounts, Price, tabulate, widths_of
@@ -59,7 +61,7 @@ def for_budget(
     asked = {thing: float(budget) for thing, budget in budgets.items() if budget is not None}
     if not asked:
         raise HwsimError("allocation: a budget is needed, got none; give a size in MB, or G bit operations")
-    chosen = candidates_of(workload.bits) if candidates is None else _checked(candidates)
+    chosen = candidates_of(workload.bits, found) if candidates is None else _checked(candidates, found)
     free = [Module(place, 0.0, dict.fromkeys(chosen, 0.0)) for place in places(teacher)]
     widest = {product: (chosen[-1],) * 2 for module in free for product in module.place.products}
     price, others = price_of(rows_of(workload, found, widest), found), _others(teacher, workload.bits, found)
@@ -130,19 +132,34 @@ def student_of(workload: Workload, method: Method, teacher: nn.Module) -> Studen
     return at
 
 
-def candidates_of(bits: Bits) -> tuple[int, ...]:
-    """The widths to choose from around the target `bits`; raises HwsimError where it is not one width."""
+def candidates_of(bits: Bits, method: Method) -> tuple[int, ...]:
+    """The widths to choose from around the target `bits`, as far as `method` has such grids (`most_of`).
+
+    Raises HwsimError where the target is not one width.
+    """
     if bits.weights != bits.activations or bits.is_float:
         raise HwsimError(
             f"candidates: are known around one width of weights and activations, got {bits}; say which, as 4,5,6"
         )
-    return tuple(range(max(NARROWEST, bits.weights - AROUND), min(WIDEST, bits.weights + AROUND) + 1))
+    return tuple(range(max(NARROWEST, bits.weights - AROUND), min(most_of(method), bits.weights + AROUND) + 1))
 
 
-def _checked(candidates: Sequence[int]) -> tuple[int, ...]:
-    for width in candidates:
-        if type(width) is not int or not NARROWEST <= width <= WIDEST:
-            raise HwsimError(f"candidates: must be {NARROWEST}..{WIDEST} bits, got {width!r}; leave it out")
+def most_of(method: Method) -> int:
+    """The widest codes that all quantizers of `method` whose width is chosen can have: 8 with grids of tables, else 10."""
+    slots = (method.weights, method.inputs, method.qkv, method.gelu, None if method.softmax_bits else method.softmax)
+    return min(catalog.find(methods.QUANTIZERS, slot.quantizer, "quantizer").most for slot in slots if slot)
+
+
+def _checked(candidates: Sequence[int], method: Method) -> tuple[int, ...]:
+    most = most_of(method)
+
+    def fits(width: object) -> bool:
+        return type(width) is int and NARROWEST <= width <= most
+
+    for width in (width for width in candidates if not fits(width)):
+        legal = [w for w in candidates if fits(w)]
+        remedy = f"pass --candidates {','.join(map(str, legal))}" if legal else "leave it out"
+        raise HwsimError(f"candidates: must be {NARROWEST}..{most} bits by {method.name}, got {width!r}; {remedy}")
     if not candidates:
         raise HwsimError("candidates: one width or more is needed, got none; say which, as 4,5,6")
     return tuple(sorted(set(candidates)))

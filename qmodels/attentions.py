@@ -71,9 +71,12 @@ def quantized(name: str, module: nn.Module, widths: Mapping[str, Widths], method
             slot.quantizer, bits, signed=slot.signed, axis=axis, size=size, start=start, scale_gradient=gradient
         )
 
-    (q_bits, k_bits), (map_bits, v_bits) = (widths[product] for product in products(name, module))
-    qk = QuantMatMul(activation(method.qkv, qk_heads, q_bits), activation(method.qkv, qk_heads, k_bits))
-    av = QuantMatMul(activation(method.softmax, heads, map_bits), activation(method.qkv, heads, v_bits))
+    scores, result = products(name, module)
+    (q_bits, k_bits), (map_bits, v_bits) = widths[scores], widths[result]
+    with quantizer.named(scores):
+        qk = QuantMatMul(activation(method.qkv, qk_heads, q_bits), activation(method.qkv, qk_heads, k_bits))
+    with quantizer.named(result):
+        av = QuantMatMul(activation(method.softmax, heads, map_bits), activation(method.qkv, heads, v_bits))
     irm = method.irm != "none" and q_bits != FLOAT_BITS
     q_norm, k_norm = (_irm(name, module, method), _irm(name, module, method)) if irm else (None, None)
     if kind is WindowAttention:

@@ -4,6 +4,7 @@ Quantizers are visited in execution order and each sees the output of *quantized
 in the same pass, before the quantizers behind them. Weight quantizers are calibrated already, at insertion.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from qmodels.layers.rectifier import Rectifier
 from qmodels.quantizer import Quantizer
 
 
-def _initialise(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+def _initialise(images: int, module: nn.Module, inputs: tuple[Any, ...]) -> None:
     module.initialise(inputs[0])
+    if isinstance(module, Quantizer):
+        module.windows = max(1, len(inputs[0]) // images)
 
 
 @torch.no_grad()
@@ -24,7 +27,7 @@ def calibrate(model: nn.Module, images: Tensor, *others: Any, **named: Any) -> n
     Of a part of a model the input takes the place of images, and what it is called with besides comes behind.
     """
     waiting = [m for m in model.modules() if isinstance(m, Quantizer | Rectifier) and not m.calibrated]
-    hooks = [m.register_forward_pre_hook(_initialise) for m in waiting]
+    hooks = [m.register_forward_pre_hook(partial(_initialise, len(images))) for m in waiting]
     was_training = model.training
     try:
         model.eval()(images, *others, **named)

@@ -19,6 +19,9 @@ from qmodels.quantizers.uniform import Uniform
 from qmodels.search import spanning
 from qmodels.shift_quantizer import TERMS, ShiftQuantizer, room
 
+MOST = 10_000
+"""Candidates that a search may have: each is held for each scale."""
+
 
 class Candidates(ABC):
     """`count` grids of `quantizer`, which has the first of them when it is made."""

@@ -35,7 +35,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`workload` is any of the model that is compared on; `images` calibrate; `limit` test images judge, and the first
+    """`workload` is any of the model that is compared on; `images` calibrate; `limit` test images judge, and
     `integer_images` of them are run on integers too (None: all). teacher, root: as `ptq.calibrate` takes them."""
 
     workload: Workload
@@ -47,6 +47,8 @@ class Comparison:
     root: Path | None = None
     limit: int | None = None
     integer_images: int | None = None
+    changes: tuple[tuple[str, str], ...] = ()
+    """Of methods: (METHOD.KEY, text), as `ptq.calibrate` takes KEY."""
 
     def __post_init__(self) -> None:
         for key in ("methods", "bits", "seeds"):
@@ -66,6 +68,15 @@ class Comparison:
         for bits in self.bits:
             if bits.is_float:
                 raise HwsimError("bits: must be 8 or less on one side, got W32A32; the float model is there anyway")
+        for seed in self.seeds:
+            if not 0 <= seed <= settings.MOST_SEED:
+                raise HwsimError(f"seeds: must be 0..{settings.MOST_SEED}, got {seed}; give smaller ones")
+        for key, text in self.changes:
+            if key.partition(".")[0] not in self.methods:
+                known = ", ".join(self.methods)
+                raise HwsimError(f"--set: must read METHOD.KEY=VALUE, METHOD one of {known}, got {key}={text}")
+        for name in self.methods:
+            settings.changed(methods.find(name), self.changes_of(name))
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -90,6 +101,11 @@ class Comparison:
         """The float model as a workload."""
         return workloads.find(f"{self.model}_w32a32")
 
+    def changes_of(self, method: str) -> dict[str, str]:
+        """What is changed of `method`: KEY and text."""
+        split = ((*key.partition("."), text) for key, text in self.changes)
+        return {key: text for name, _, key, text in split if name == method}
+
     def command(self, run: Run | None = None) -> str:
         """The command line that makes the file of `run`, or what all of them share."""
         options: dict[str, object] = {"workload": self.model}
@@ -97,7 +113,9 @@ class Comparison:
             options |= {"methods": run.method, "bits": run.bits.name, "seeds": run.seed}
         options |= {"images": self.images, "teacher": self.teacher, "data": self.root}
         options |= {"limit": self.limit, "integer-images": self.integer_images}
-        said = (f" --{key} {value}" for key, value in options.items() if value is not None)
+        said = [f" --{key} {value}" for key, value in options.items() if value is not None]
+        if run is not None:
+            said += [f" --set {run.method}.{key}={text}" for key, text in self.changes_of(run.method).items()]
         return f"hwsim compare{''.join(said)}"
 
 

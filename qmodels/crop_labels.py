@@ -10,11 +10,13 @@ The folder holds one safetensors file per PART images, `part-00000.safetensors` 
 and as text what all parts share (format, images, classes, S, k, seed, how crops are drawn, teacher, data) and `first`, the
 index of its first image. What the k probabilities leave of 1 is spread evenly over the other classes: marginal smoothing
 (arXiv 2112.01528). The crops of an image follow from seed and index alone. `make` writes parts whole or not at all, so
-that a run that was stopped goes on; reading opens only the rows of the images that are asked for.
+that a run that was stopped goes on; several processes that see the folder make every so-manieth part each, and look for the
+others' files, so that none waits in a collective. Reading opens only the rows of the images that are asked for.
 """
 
 import json
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,14 @@ import torch
 from torch import Tensor, nn
 
 from hwsim.errors import BadFile, HwsimError
-from hwsim.tensors import KEY, read_tensors, write_tensors
+from hwsim.tensors import KEY, write_tensors
 from qmodels.cropping import Drawing, Images, cut
 
 FORMAT = "hwsim-crop-labels/1"
 REMEDY = "remove the folder and make the labels again"
 PART = 1024
+POLL = 1.0
+"""Seconds between looks for the parts that other processes make."""
 _FLOOR = 1e-12
 """The least share that a class has, so that every label has a logarithm."""
 
@@ -45,12 +49,14 @@ def make(
     facts: Mapping[str, str],
     *,
     batch: int = 256,
+    rank: int = 0,
+    ranks: int = 1,
     progress: Callable[[int, int], None] = lambda done, count: None,
 ) -> "CropLabels":
-    """Write the answers of `teacher`, in eval mode, to the crops of `count` images into `folder`, and open it.
+    """Write the answers of `teacher`, in eval mode, to the crops of `count` images into `folder`, and open it when whole.
 
-    size: (H, W) of what the teacher takes. facts: what names teacher and data. Parts that are
-    there and whole stay; BadFile where they are of other settings. `progress` is told how many images are done.
+    size: (H, W) of what the teacher takes. facts: what names teacher and data. Parts that are there stay; BadFile where they
+    are damaged or of other settings. This is process `rank` of `ranks`. `progress` is told how many images are done, by all.
     """
     wanted = {
         **{key: json.dumps(value) for key, value in asdict(drawing).items()},
@@ -58,17 +64,28 @@ def make(
         "images": str(count),
         **facts,
     }
+    starts = {folder / f"part-{first // PART:05}.safetensors": first for first in range(0, count, PART)}
+    _need_same([path for path in starts if path.exists()], wanted)
     teacher.eval()
     device = next((p.device for p in teacher.parameters()), None)
-    for first in range(0, count, PART):
-        path, last = folder / f"part-{first // PART:05}.safetensors", min(first + PART, count)
-        if not path.exists():
-            said = _said(range(first, last), images, teacher, size, drawing, batch, device)
-            text = {**wanted, "first": str(first), "classes": str(said.pop("all").item())}
-            write_tensors({name: tensor.numpy() for name, tensor in said.items()}, text, FORMAT, path)
-        else:
-            _need_same(path, read_tensors(path, FORMAT, REMEDY)[1], wanted)
-        progress(last, count)
+    for path in list(starts)[rank::ranks]:
+        if path.exists():
+            continue
+        indices = range(starts[path], min(starts[path] + PART, count))
+        done = sum(min(PART, count - first) for other, first in starts.items() if other.exists())
+
+        def tell(images: int, done: int = done) -> None:
+            progress(done + images, count)
+
+        said = _said(indices, images, teacher, size, drawing, batch, device, tell)
+        text = {**wanted, "first": str(indices[0]), "classes": str(said.pop("all").item())}
+        write_tensors({name: tensor.numpy() for name, tensor in said.items()}, text, FORMAT, path)
+    missing = list(starts)
+    while missing := [path for path in missing if not path.exists()]:
+        progress(count - sum(min(PART, count - starts[path]) for path in missing), count)
+        time.sleep(POLL)
+    _need_same(starts, wanted)
+    progress(count, count)
     return CropLabels(folder)
 
 
@@ -80,8 +97,9 @@ def _said(
     drawing: Drawing,
     batch: int,
     device: torch.device | None,
+    tell: Callable[[int], None],
 ) -> dict[str, Tensor]:
-    """The tensors of a part; `all` is the number of classes."""
+    """The tensors of a part; `all` is the number of classes. `tell` hears how many images have been cut up."""
     boxes, mirrored, pictures, classes, shares = [], [], [], [], []
     for index in indices:
         image = images(index)
@@ -95,6 +113,7 @@ def _said(
             best = logits.softmax(1).topk(min(drawing.top, logits.shape[1]), dim=1)
             classes.append(best.indices.to(torch.int32).cpu())
             shares.append(best.values.float().cpu())
+            tell(index - indices[0] + 1)
     shape = len(indices), drawing.stored, -1
     return {
         "boxes": torch.stack(boxes),
@@ -105,13 +124,25 @@ def _said(
     }
 
 
-def _need_same(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+def _text(path: Path) -> dict[str, str]:
+    """What a part says of itself; of its tensors only that the file is as long as they are."""
+    with _bad(path), safetensors.safe_open(str(path), framework="pt") as part:
+        found = json.loads((part.metadata() or {})[KEY])
+        if found["format"] != FORMAT:
+            raise ValueError(f"the format {found['format']}")
+        return dict(found)
+
+
+def _need_same(paths: Iterable[Path], wanted: Mapping[str, str]) -> None:
     """Raise BadFile where a part was made otherwise."""
-    for key, value in wanted.items():
-        if found.get(key) != value:
-            raise BadFile(
-                f"{path}: {key} must be {value}, as asked for, got {found.get(key)}; choose another folder, or remove this"
-            )
+    for path in paths:
+        found = _text(path)
+        for key, value in wanted.items():
+            if found.get(key) != value:
+                raise BadFile(
+                    f"{path}: {key} must be {value}, as asked for, got {found.get(key)}; choose another folder, or remove "
+                    "this"
+                )
 
 
 @dataclass(slots=True)
@@ -127,18 +158,28 @@ class CropLabels:
 
     def __post_init__(self) -> None:
         path = self._path(0)
+        self.facts = _text(path)
         with _bad(path):
-            part = self._part(path)
-            self.facts = json.loads((part.metadata() or {})[KEY])
-            if self.facts["format"] != FORMAT:
-                raise ValueError(f"the format {self.facts['format']}")
             self.images, self.classes = int(self.facts["images"]), int(self.facts["classes"])
-            self.stored = part.get_slice("boxes").get_shape()[1]
+            self.stored = self._part(path).get_slice("boxes").get_shape()[1]
         last = self._path(self.images - 1)
         if not last.exists():
             raise BadFile(
                 f"{last}: must be there, for {self.images} images, got no such file; make the labels to the end"
             )
+
+    def check(self, size: tuple[int, int], classes: int, data: Callable[[int], str]) -> None:
+        """Raise BadFile where the answers are not about `classes` classes, crops of `size`, and these images: `data(n)` is
+        what a maker says as the fact `data` of the first n of them."""
+        wanted = {"classes": str(classes), "size": json.dumps(list(size))}
+        if "data" in self.facts:
+            wanted["data"] = data(self.images)
+        for key, value in wanted.items():
+            if self.facts.get(key) != value:
+                raise BadFile(
+                    f"{self.folder}: must hold answers to these images, {key} {value}, got {self.facts.get(key)}; choose "
+                    "another folder, or leave out crop_labels to have them made"
+                )
 
     def of(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Of the image `index`: boxes (S, 4), whether they are mirrored (S,), and logits (S, classes)."""

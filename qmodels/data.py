@@ -11,8 +11,10 @@ transform. `hf:SOURCE` in place of ROOT: rows of what `datasets` reads (`qmodels
 (`Batches.part`) reads no other image.
 """
 
+import copy
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,6 +59,11 @@ class Batches:
     def part(self, start: int, stop: int) -> "Batches":
         """The images `start` (of these, from 0) to `stop`, less one; its batches begin at `start`."""
         return replace(self, start=self.start + start, images=stop - start)
+
+    def spread(self, count: int) -> "Batches":
+        """`count` of the images, at even distances: where they lie class by class, of as many classes as can be."""
+        found = [self.start + i * self.images // count for i in range(count)]
+        return self if count == self.images else Batches(_only(self.dataset, found), count, self.size)
 
     def fingerprint(self) -> str:
         """A SHA-256 hash of what the images are: names and sizes of files, or values; no file is opened."""
@@ -107,8 +114,10 @@ def image_folder(root: Path, split: str, image: tuple[int, int, int]) -> ImageFo
 def batches(
     workload: Workload, split: str, root: Path | None = None, limit: int | None = None, size: int = 32
 ) -> Batches:
-    """The first `limit` images of `split` and their labels, `size` at once; `root` is where image folders are, or
-    `hf:SOURCE`."""
+    """`limit` images of `split` and their labels, `size` at once; `root` is where image folders are, or `hf:SOURCE`.
+
+    Of digits they are the first, of others, which lie class by class, they are spread evenly.
+    """
     dataset: Dataset
     if workload.dataset.kind == "digits":
         if root is not None:
@@ -123,7 +132,20 @@ def batches(
         else:
             dataset = image_folder(root, split, image)
     images = len(dataset)
-    return Batches(dataset, min(images, limit or images), size)
+    whole, count = Batches(dataset, images, size), min(images, limit or images)
+    return whole.part(0, count) if isinstance(dataset, TensorDataset) else whole.spread(count)
+
+
+def _only(dataset: Dataset, indices: Sequence[int]) -> Dataset:
+    """The items `indices` of `dataset`."""
+    if isinstance(dataset, TensorDataset):
+        return TensorDataset(*(tensor[list(indices)] for tensor in dataset.tensors))
+    if isinstance(dataset, hub_images.HubImages):
+        return dataset.only(indices)
+    found = copy.copy(dataset)
+    found.samples = found.imgs = [dataset.samples[i] for i in indices]
+    found.targets = [label for _, label in found.samples]
+    return found
 
 
 def splits(workload: Workload, root: Path | None = None) -> tuple[str, ...]:
@@ -145,13 +167,25 @@ def _folder(root: Path, split: str) -> Path:
 
 
 def load(workload: Workload, split: str, root: Path | None = None, limit: int | None = None) -> tuple[Tensor, Tensor]:
-    """Images and labels of `split`, as two tensors, the first `limit` of them."""
+    """Images and labels of `split`, as two tensors, `limit` of them as `batches` chooses."""
     parts = tuple(batches(workload, split, root, limit))
     return torch.cat([images for images, _ in parts]), torch.cat([labels for _, labels in parts])
 
 
 def _transform(image: tuple[int, int, int]) -> Callable[[Image.Image], Tensor]:
     return timm.data.create_transform(input_size=image, is_training=False)
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """Within, an HwsimError of a DataLoader's worker, which torch tells with a traceback, is its one line again."""
+    try:
+        yield
+    except HwsimError as error:
+        lines = str(error).strip().splitlines()
+        if len(lines) == 1:
+            raise
+        raise type(error)(lines[-1].partition(": ")[2]) from None
 
 
 def _opened(path: str) -> object:

@@ -15,7 +15,8 @@ from hwsim.lower.recipe import Recipe, find
 from hwsim.op import Array
 from hwsim.record import Record
 from hwsim.spec import FLOAT_BITS
-from qmodels import builder, data, models, widths
+from qmodels import builder, data, identity, models, widths
+from qmodels import checkpoint as checkpoints
 from qmodels import method as methods
 from qmodels.data import Batches
 from qmodels.examiner import SHARD, Examiner, Finding, shards
@@ -60,6 +61,8 @@ class Subject:
     """What else made the integer form what it is, as tags."""
     lowering: tuple[Recipe, Ranges] | None = None
     """What the integer form was made from, besides the mixed one."""
+    checkpoint: Path | None = None
+    """The file that the model is from, where one was named."""
     folds: FoldReport | None = None
     """Of scales per input channel, where they were folded."""
 
@@ -104,7 +107,7 @@ def subject_of(workload: Workload, checkpoint: Path | None = None, fold: bool = 
     model = builder.build(workload, checkpoint)
     folds = fold_input_scales(model.double(), images_of(workload)) if fold else None
     graph = trace_model(model, workload)
-    return Subject(workload, model, graph, graph, folds=folds)
+    return Subject(workload, model, graph, graph, checkpoint=checkpoint, folds=folds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,16 +178,22 @@ def gather(
 
 def examiner_of(subject: Subject, batches: Batches, what_if: WhatIf | None, threads: int | None) -> Examiner:
     """The examiner of the subject on these images."""
-    teacher = teacher_of(subject.workload)
+    teacher = teacher_of(subject.workload, subject.checkpoint)
     others = {"teacher": _logits(builder.build(teacher))} if teacher else {}
     mixed = subject.mixed if subject.form == "integer" else None
     return Examiner(subject.model, subject.graph, batches, mixed, what_if, others, threads)
 
 
-def teacher_of(workload: Workload) -> Workload | None:
-    """The float teacher of `workload`, where its checkpoint is shipped: others are not known here."""
-    teacher = workloads.find(workload.recipe.teacher) if workload.recipe.teacher else None
-    return teacher if teacher and builder.shipped(teacher) else None
+def teacher_of(workload: Workload, checkpoint: Path | None = None) -> Workload | None:
+    """The float teacher of `workload`, or the one that the file `checkpoint` names, where it is shipped with the very weights
+    that were learned from: others are not known here."""
+    said = checkpoints.read(checkpoint)[1] if checkpoint else {}
+    name = said.get("teacher", workload.recipe.teacher)
+    teacher = workloads.find(name) if name else None
+    if teacher is None or builder.shipped(teacher) is None:
+        return None
+    weights = said.get(identity.TEACHER)
+    return teacher if weights in (None, identity.digest(builder.build(teacher))) else None
 
 
 def evidence_of(subject: Subject, examiner: Examiner, findings: Sequence[Finding], split: str) -> Evidence:

@@ -2,10 +2,12 @@
 
 The column of images and the column of labels are found by their types, `Image` and `ClassLabel`; where there are several,
 those called `image` and `label` are meant. The splits are `train`, `validation` (or `valid`, `val`, `dev`) and `test`; one
-without labels (all -1) is not there. Rows are read as they are needed. The package runs no code that comes with a data set.
+without labels (all -1 or null) is not there. Rows are read as they are needed. The package runs no code that comes with a
+data set.
 """
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,13 @@ class HubImages(torch.utils.data.Dataset):
         self.targets = _column(self.rows, label)
         self.samples = list(enumerate(self.targets))
 
+    def only(self, indices: Sequence[int]) -> "HubImages":
+        """The images of `indices` alone; their rows keep their numbers."""
+        found = copy.copy(self)
+        found.rows, found.samples = self.rows.select(indices), [self.samples[i] for i in indices]
+        found.targets = [label for _, label in found.samples]
+        return found
+
     def __len__(self) -> int:
         return len(self.targets)
 
@@ -49,7 +58,9 @@ class HubImages(torch.utils.data.Dataset):
         try:
             return self.rows[index][self.image].convert("RGB")
         except (OSError, AttributeError) as error:
-            raise BadFile(f"{self.where}, row {index}: must be an image, got {error}; mend or remove the row") from None
+            raise BadFile(
+                f"{self.where}, row {self.samples[index][0]}: must be an image, got {error}; mend or remove the row"
+            ) from None
 
     def described(self, chosen: slice) -> Iterator[str]:
         """Of each chosen row, its image's file name, bytes and class; no image is opened."""
@@ -91,9 +102,22 @@ def _opened(source: str) -> dict[str, tuple[Any, str, str]]:
         for rows in [found[name] for name in names if name in found][:1]:
             image = _only(source, rows.features, datasets.Image, "image")
             label = _only(source, rows.features, datasets.ClassLabel, "label")
-            if max(_column(rows, label), default=-1) >= 0:
+            if _labelled(f"hf:{source}, {split}", _column(rows, label), len(rows.features[label].names)):
                 opened[split] = (rows, image, label)
     return opened
+
+
+def _labelled(where: str, labels: list[int | None], classes: int) -> bool:
+    """Whether there are labels (not all -1 or null); raises BadFile for a row that alone has none of the `classes`."""
+    if all(label is None or label == -1 for label in labels):
+        return False
+    for row, label in enumerate(labels):
+        if label is None or not 0 <= label < classes:
+            got = "null" if label is None else label
+            raise BadFile(
+                f"{where}, row {row}: label must be a class, 0..{classes - 1}, got {got}; mend or remove the row"
+            )
+    return True
 
 
 def _only(source: str, features: Any, kind: type, usual: str) -> str:
@@ -109,5 +133,5 @@ def _only(source: str, features: Any, kind: type, usual: str) -> str:
     return columns[0]
 
 
-def _column(rows: Any, name: str) -> list[int]:
+def _column(rows: Any, name: str) -> list[Any]:
     return rows.select_columns([name]).with_format("arrow")[:].column(0).to_pylist()

@@ -1,9 +1,20 @@
-"""Whether what was begun is what is asked for now: the settings that a state keeps, key by key."""
+"""Whether what was begun is what is asked for now: the settings that a state keeps, key by key, and a model's tensors."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from torch import nn
+
+from hwsim import tensors
 from hwsim.errors import BadFile
+
+TEACHER = "teacher_weights"
+"""Under which key a checkpoint or a state says which float weights it began with."""
+
+
+def digest(model: nn.Module) -> str:
+    """A hash of all tensors of `model`, in 16 hexadecimal digits."""
+    return tensors.digest({name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}, {})[:16]
 
 
 def need_same(path: Path, kept: Mapping[str, str], wanted: Mapping[str, str], work: str) -> None:

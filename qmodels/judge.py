@@ -36,8 +36,8 @@ CONVENTION = "bitops_wa"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judge:
-    """The test images, and the float teacher's logits (images, classes) of them; integers are run on the first
-    `integer_images`, by `threads`."""
+    """The test images, and the float teacher's logits (images, classes) of them; integers are run on
+    `integer_images` of them, spread evenly, by `threads`."""
 
     batches: Batches
     logits: Tensor
@@ -74,7 +74,7 @@ class Judge:
 
     def in_integers(self, model: nn.Module, graph: Graph, workload: str) -> Iterator[Record]:
         """The records of its integers beside fake quant in float64."""
-        report = verify(model, graph, self.batches.part(0, self.integer_images), threads=self.threads)
+        report = verify(model, graph, self.batches.spread(self.integer_images), threads=self.threads)
         right = report.correct_integer / report.images
         yield _measured(workload, "method_accuracy", right, "fraction", split="integer", images=report.images)
         for mode in report.modes:

@@ -38,8 +38,8 @@ from qmodels import method as methods
 from qmodels.batch_norm import fold_batch_norms
 from qmodels.layers.clipped import Clipped
 from qmodels.layers.grouped_linear import ChannelGroups, GroupedLinear, sizes
-from qmodels.layers.quant_conv2d import QuantConv2d
-from qmodels.layers.quant_layer_norm import QuantLayerNorm
+from qmodels.layers.quant_conv2d import QuantConv2d, pads
+from qmodels.layers.quant_layer_norm import QuantLayerNorm, channels_of
 from qmodels.layers.quant_linear import QuantLinear
 from qmodels.method import Method, Slot
 from qmodels.weight_standardization import CONVOLUTIONS, bake
@@ -129,11 +129,15 @@ def _give_biases(model: nn.Module) -> None:
 
 
 def _quantize_norm_inputs(model: nn.Module, bits: int, method: Method, slot: Slot) -> None:
-    """Put a quantizer with a scale per channel before every LayerNorm of as many axes as channels have."""
+    """Put a quantizer with a scale per channel before every LayerNorm over the channels alone.
+
+    It is as wide as the activations of the workload, whatever widths products have: it feeds none.
+    """
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1:
-            size = module.normalized_shape[0]
-            own = quantizer.make(slot.quantizer, bits, signed=slot.signed, axis=-1, size=size, start=method.start)
+            with quantizer.named(name):
+                size, axis = module.normalized_shape[0], channels_of(module)
+                own = quantizer.make(slot.quantizer, bits, signed=slot.signed, axis=axis, size=size, start=method.start)
             _replace(model, name, QuantLayerNorm(module, own))
 
 
@@ -185,9 +189,10 @@ def _grouped(name: str, layer: QuantLinear, slot: Slot, bits: int, method: Metho
             f"{name}: groups must be at most {layer.in_features} channels, got {method.groups}; lower it"
         )
     channels = sizes(layer.in_features, method.groups)
-    quantizers = (
-        quantizer.make(slot.quantizer, bits, signed=slot.signed, start=method.start, channels=n) for n in channels
-    )
+    with quantizer.named(name):
+        quantizers = [
+            quantizer.make(slot.quantizer, bits, signed=slot.signed, start=method.start, channels=n) for n in channels
+        ]
     return GroupedLinear(layer, ChannelGroups(quantizers, layer.in_features), layer.weight_quantizer)
 
 
@@ -210,16 +215,16 @@ def _quant_layer(
     axis, size = (None, 1) if method.weights_per_tensor else (0, layer.weight.shape[0])
     if method.weights_per_tensor and slot.quantizer in ("lsq", "uniform") and name.endswith("qkv"):
         axis, size = 0, 3  # q, k and v are three tensors in one
-    weights = make(
-        slot.quantizer, w_bits, signed=slot.signed, axis=axis, size=size, batched=False, start=method.weight_start
-    )
+    with quantizer.named(name):
+        weights = make(
+            slot.quantizer, w_bits, signed=slot.signed, axis=axis, size=size, batched=False, start=method.weight_start
+        )
     if initialise and isinstance(weights, quantizer.Quantizer):
         weights.initialise(layer.weight)
     axis, size = None, 1
     if method.per_input_channel:
         axis, size = (-1, layer.in_features) if linear else (1, layer.in_channels)
-    channels = layer.in_features if linear else 1
-    own = make(
-        inputs.quantizer, a_bits, signed=inputs.signed, axis=axis, size=size, start=method.start, channels=channels
-    )
-    return QuantLinear(layer, own, weights) if linear else QuantConv2d(layer, own, weights, same)
+    made_for = {"channels": layer.in_features} if linear else {"pads": pads(layer, same)}
+    with quantizer.named(name):
+        own = make(inputs.quantizer, a_bits, signed=inputs.signed, axis=axis, size=size, start=method.start, **made_for)
+        return QuantLinear(layer, own, weights) if linear else QuantConv2d(layer, own, weights, same)

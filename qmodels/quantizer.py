@@ -19,6 +19,8 @@ layer behind adds offset * (sums of its quantized weights) to its bias (`with_of
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -26,6 +28,7 @@ from torch import Tensor, nn
 
 from hwsim import catalog
 from hwsim.accel.layer_bits import WIDEST
+from hwsim.errors import HwsimError
 from qmodels.fake_quantize import along
 
 SCALE_FLOOR = 1e-8
@@ -56,6 +59,10 @@ class Quantizer(nn.Module, ABC):
     start = "search"
     channelled = False
     """Whether it has something of its own for each input channel, and takes their number as `channels`."""
+    most = WIDEST
+    """Bits of its widest codes."""
+    padded = ""
+    """What stands in its place where a layer pads zeros, if it cannot stand there."""
 
     def __init__(self, bits: int, qmin: int, qmax: int, *, axis: int | None, size: int, batched: bool) -> None:
         super().__init__()
@@ -65,6 +72,8 @@ class Quantizer(nn.Module, ABC):
             raise ValueError(f"quantizer: size must be 1 without an axis, got {size}; give the axis")
         self.bits, self.qmin, self.qmax, self.axis, self.batched = bits, qmin, qmax, axis, batched
         self.calibrated = False
+        self.windows = 1
+        """Samples of its input that are one image: Swin's attentions see windows. `calibrate` sets it."""
         self.scale = nn.Parameter(torch.ones(size))
         self.register_parameter("offset", None)
 
@@ -90,7 +99,7 @@ class Quantizer(nn.Module, ABC):
     def _module_factor(self, x: Tensor) -> Tensor:
         """1 / sqrt(|x|_1 qmax), shape (size,)."""
         sums = self.sharing(x).abs().sum(1)
-        return (sums / (len(x) if self.batched else 1) * self.qmax).clamp(min=SCALE_FLOOR).rsqrt()
+        return (sums / (len(x) / self.windows if self.batched else 1) * self.qmax).clamp(min=SCALE_FLOOR).rsqrt()
 
     def sharing(self, x: Tensor) -> Tensor:
         """`x` as rows (size, n) of what shares a scale."""
@@ -103,11 +112,11 @@ class Quantizer(nn.Module, ABC):
         return values.repeat_interleave(x.shape[self.axis] // values.numel())
 
     def grad_factor(self, x: Tensor) -> float:
-        """1 / sqrt(elements per scale * qmax) while training by `lsq`, else 1."""
+        """1 / sqrt(elements of an image per scale * qmax) while training by `lsq`, else 1."""
         if self.scale_gradient != "lsq" or not self.training:
             return 1.0
-        shape = x.shape[1:] if self.batched else x.shape
-        return 1.0 / math.sqrt(math.prod(shape) / self.scale.numel() * self.qmax)
+        elements = math.prod(x.shape[1:]) * self.windows if self.batched else x.numel()
+        return 1.0 / math.sqrt(elements / self.scale.numel() * self.qmax)
 
     def moved(self, x: Tensor) -> Tensor:
         """`x` less the offset: what is rounded."""
@@ -151,10 +160,12 @@ def make(
     scale_gradient: str = "lsq",
     start: str = "search",
     channels: int = 1,
+    pads: bool = False,
 ) -> nn.Module:
     """The quantizer `name` of the catalogue at `bits`; nn.Identity at 32 bits; `binary` for 1-bit signed `lsq`.
 
-    channels: how many the last axis of its input has, for those that are `channelled`.
+    channels: how many the last axis of its input has, for those that are `channelled`. pads: whether the layer behind it puts
+    zeros around its input.
     """
     for key, value, known in (("scale_gradient", scale_gradient, SCALE_GRADIENTS), ("start", start, STARTS)):
         if value not in known:
@@ -164,7 +175,20 @@ def make(
     if bits == 1 and signed and name == "lsq":
         name = "binary"
     found = catalog.find("qmodels.quantizers", name, "quantizer")
+    if pads and found.padded:
+        found = catalog.find("qmodels.quantizers", found.padded, "quantizer")
     own = {"channels": channels} if found.channelled else {}
     quantizer = found(bits, signed=signed, axis=axis, size=size, batched=batched, **own)
     quantizer.scale_gradient, quantizer.start = scale_gradient, start
     return quantizer
+
+
+@contextmanager
+def named(path: str) -> Iterator[None]:
+    """What cannot be made in here is said as an HwsimError that names the module at `path`."""
+    try:
+        yield
+    except HwsimError as error:
+        raise type(error)(f"{path}: {error}") from None
+    except ValueError as error:
+        raise HwsimError(f"{path}: {error}") from None

@@ -22,6 +22,7 @@ from hwsim.errors import HwsimError
 from hwsim.record import Record
 from qmodels import quantizer, reconstruction_error
 from qmodels.layers.quant_conv2d import QuantConv2d
+from qmodels.layers.quant_layer_norm import channels_of
 from qmodels.layers.quant_linear import QuantLinear
 from qmodels.layers.quant_matmul import QuantMatMul
 from qmodels.quantizer import Quantizer
@@ -161,6 +162,7 @@ def _places(model: nn.Module) -> dict[tuple[str, str], nn.Module]:
 
 def _watched(place: str, path: str, module: nn.Module, seen: Callable[[str, str, Tensor], None]) -> RemovableHandle:
     """`seen` gets what `module` reads or makes, each time that it runs."""
+    axis = channels_of(module) if isinstance(module, nn.LayerNorm) else -1  # rivals have channels on the last one
     if place in READ:
-        return module.register_forward_pre_hook(lambda module, inputs: seen(place, path, inputs[0]))
-    return module.register_forward_hook(lambda module, inputs, output: seen(place, path, output))
+        return module.register_forward_pre_hook(lambda module, inputs: seen(place, path, inputs[0].movedim(axis, -1)))
+    return module.register_forward_hook(lambda module, inputs, output: seen(place, path, output.movedim(axis, -1)))

@@ -61,13 +61,14 @@ class Job:
         subject = subject_of(workloads.find(self.workload), self.checkpoint, self.fold)
         if self.lowering:
             graph = integerize(subject.mixed, *self.lowering)
-            subject = Subject(subject.workload, subject.model, subject.mixed, graph)
+            subject = Subject(subject.workload, subject.model, subject.mixed, graph, checkpoint=self.checkpoint)
         return examiner_of(subject, batches, self.what_if, threads)
 
     def key(self, batches: Batches) -> str:
         """A hash of all that decides the numbers, as it is on this machine."""
         workload = workloads.find(self.workload)
-        files = [self.checkpoint or builder.shipped(workload), builder.shipped(teacher_of(workload) or workload)]
+        teacher = teacher_of(workload, self.checkpoint) or workload
+        files = [self.checkpoint or builder.shipped(workload), builder.shipped(teacher)]
         recipe, ranges = self.lowering or (None, {})
         said = {
             "workload": self.workload,

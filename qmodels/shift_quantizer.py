@@ -50,15 +50,15 @@ class ShiftQuantizer(Quantizer):
     zero: Tensor
     unit: Tensor
     kind: str
-    least = 1
+    least, most = 1, MAX_SHIFT_BITS
 
     def __init__(
         self, bits: int, *, signed: bool = False, axis: int | None = None, size: int = 1, batched: bool = True
     ) -> None:
         if signed:
             raise HwsimError(f"{self.kind}: codes are indices of a table, got signed ones; use {self.kind}:unsigned")
-        if not self.least <= bits <= MAX_SHIFT_BITS:
-            raise HwsimError(f"{self.kind}: bits must be {self.least}..{MAX_SHIFT_BITS}, got {bits}; use uniform")
+        if not self.least <= bits <= self.most:
+            raise HwsimError(f"{self.kind}: bits must be {self.least}..{self.most}, got {bits}; use uniform")
         super().__init__(bits, 0, 2**bits - 1, axis=axis, size=size, batched=batched)
         self.scale.requires_grad_(False)
         self.register_buffer("zero_point", torch.zeros(size))

@@ -6,7 +6,8 @@ seed are the same for all methods. Each run leaves a file of records in the fold
 (`reconstruction_study`). What is done is not done again, what was killed goes on behind its last unit, and several
 processes may work on one folder (`run_files`). A method that does not define a width has a record that says so instead.
 
-Tags of each record: label (the method), method, preset, seed, place (in the comparison), wbits, abits. Metrics are those of
+Tags of each record: label (the method), method, preset, seed, place (in the comparison), wbits, abits, and changes (of the
+method, where there are some). Metrics are those of
 `judge`, and:
 
     run                     the command line that makes this file alone (text)
@@ -16,23 +17,24 @@ Tags of each record: label (the method), method, preset, seed, place (in the com
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from torch import nn
 
-from hwsim.errors import HwsimError
-from hwsim.record import Record, write_records
+from hwsim.errors import BadFile, HwsimError
+from hwsim.record import Record, read_records, write_records
 from qmodels import checkpoint, data, ptq, run_files
 from qmodels import method as methods
 from qmodels.contest import FLOAT, STUDY, Comparison, Run, judging, reasons
 from qmodels.data import Batches
 from qmodels.evidence import skeleton_of, trace_model
 from qmodels.judge import Judge, costs
-from qmodels.peak_memory import peak_memory
-from qmodels.ptq import images, weights
+from qmodels.peak_memory import Peak
+from qmodels.ptq import images, state, weights
 from qmodels.ptq.images import Images
 from qmodels.ptq.settings import Settings
 from qmodels.reconstruction_study import study
@@ -54,7 +56,13 @@ class Progress:
 class Calibrated(Protocol):
     """What a calibration gives back."""
 
-    seconds: float
+    @property
+    def seconds(self) -> float:
+        """By the clock."""
+
+    @property
+    def peak(self) -> Peak:
+        """Of its memory."""
 
 
 Calibrate = Callable[..., Calibrated]
@@ -68,7 +76,19 @@ def path_of(name: str, folder: Path) -> Path:
 
 
 def finished(comparison: Comparison, folder: Path) -> dict[str, tuple[Record, ...]]:
-    """The records of each file that is done, by its name; raises BadFile for one that was made otherwise."""
+    """The records of each file that is done, by its name; raises BadFile for one that was made otherwise.
+
+    One row of a table is of one setting: runs of a method of other seeds and widths must be changed as these are.
+    """
+    for method in comparison.methods:
+        wanted = _told(comparison.changes_of(method))
+        for path in sorted(folder.glob(f"*-{method}-seed*.jsonl")):
+            made = next((r.tag("changes") for r in read_records(path) if r.metric == run_files.METRIC), "")
+            if made != wanted:
+                raise BadFile(
+                    f"{path}: must be of {method} with {wanted or 'its own settings'}, got {made or 'its own settings'}; "
+                    "give the same --set, or choose another --out"
+                )
     commands = dict.fromkeys((FLOAT, STUDY), comparison.command())
     commands |= {run.name: comparison.command(run) for run in comparison.runs}
     found = {name: run_files.records_of(path_of(name, folder), made, "make it") for name, made in commands.items()}
@@ -147,11 +167,12 @@ class _Maker:
         """Calibrate and judge `run`; what is judged is what the checkpoint holds."""
         own, out = self.comparison, self.folder / "checkpoints" / f"{run.name}.safetensors"
         judge = self.judge  # before the calibration, so that it has no part in its peak
-        with peak_memory() as peak:
+        with _going_on(out):
             outcome = self.calibrate(
                 workload,
                 out=out,
                 method=run.method,
+                changes=own.changes_of(run.method),
                 images=own.images,
                 seed=run.seed,
                 teacher=own.teacher,
@@ -159,6 +180,7 @@ class _Maker:
                 resume=True,
                 progress=lambda p: tell(p.share, f"calibrating, {p.unit}" if p.unit else ""),
             )
+        peak = outcome.peak
         tell(1.0, "judging")
         model, workload = checkpoint.load(out)
         tags = (("before", str(peak.before)), ("exact", str(peak.exact).lower()))
@@ -203,7 +225,25 @@ class _Maker:
             said = {"label": run.method, "method": found.name, "preset": found.preset, "seed": run.seed}
             said |= {"place": self.comparison.methods.index(run.method)}
             said |= {"wbits": run.bits.weights, "abits": run.bits.activations}
+            if changed := self.comparison.changes_of(run.method):
+                said |= {"changes": _told(changed)}
         return tuple((key, str(value)) for key, value in said.items())
+
+
+@contextmanager
+def _going_on(out: Path) -> Iterator[None]:
+    """Within, an error of the state that goes on to `out` has the remedy that a comparison has."""
+    try:
+        yield
+    except BadFile as error:
+        said, path = str(error), str(state.path_of(out))
+        if not said.startswith(f"{path}: "):
+            raise
+        raise BadFile(f"{said.rpartition('; ')[0]}; compare as it was begun, or remove {path}") from None
+
+
+def _told(changes: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={text}" for key, text in changes.items())
 
 
 def _tagged(record: Record, tags: tuple[tuple[str, str], ...]) -> Record:

@@ -1,10 +1,11 @@
 """A suite of trainings that can be killed and goes on: each finished run is a file of records in a folder.
 
 `FOLDER/RUN.jsonl` is written when a run has been trained and judged, whole or not at all; a run that has one is not
-trained again. `FOLDER/checkpoints/RUN.safetensors` is its model, and beside it lies the state that a run which was killed
-goes on from, so that what a suite gives does not depend on how often it was stopped. A file that was made by another
-command line than the suite's own is refused: nothing is overwritten, and nothing is mixed. Several processes may work on
-one folder: a run that one of them has in hand is locked, and the others pass it over.
+trained again. `FOLDER/checkpoints/RUN.safetensors` is its model, and beside it lies, until the records are written,
+the state that a run which was killed goes on from, so that what a suite gives does not depend on how often it was
+stopped. A file that was made by another command line than the suite's own is refused: nothing is overwritten, and
+nothing is mixed. Several processes may work on one folder: a run that one of them has in hand is locked, and the
+others pass it over.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from qmodels import builder, checkpoint, data, run_files, run_records, training
 from qmodels.evidence import trace_model
 from qmodels.oscillation import Oscillation
 from qmodels.run_records import Yardstick
-from qmodels.training import settings
+from qmodels.training import settings, state
 from qmodels.verification import verify
 from workloads.suites import Run, Suite
 from workloads.workload import Workload
@@ -32,14 +33,15 @@ MOMENTS = 25
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`run` is the one in progress, `done` of `runs` are finished; of this one `step` of `steps` are, with this loss."""
+    """`run` is the one in progress, `done` of `runs` are finished; of this one `step` of `steps` are, and `note` says how it
+    goes."""
 
     run: str
     done: int
     runs: int
     step: int
     steps: int
-    loss: float
+    note: str
 
 
 def path_of(run: Run, folder: Path) -> Path:
@@ -77,11 +79,17 @@ def train(
             count = sum(path_of(other, folder).exists() for other in suite.runs)
 
             def tell(p: training.Progress, run: Run = run, count: int = count) -> None:
-                progress(Progress(run.name, count, len(suite.runs), p.step, p.steps, p.loss))
+                step, note = (0, f"{p.note} {p.step} of {p.steps}") if p.before else (p.step, p.note)
+                progress(Progress(run.name, count, len(suite.runs), step, p.steps, note))
 
             records = _one(run, suite, folder, yardsticks, tell, limit)
             write_records(records, path_of(run, folder))
+            state.path_of(_checkpoint(run, folder)).unlink(missing_ok=True)
             yield run, records
+
+
+def _checkpoint(run: Run, folder: Path) -> Path:
+    return folder / "checkpoints" / f"{run.name}.safetensors"
 
 
 def _one(
@@ -93,7 +101,7 @@ def _one(
     limit: int | None,
 ) -> tuple[Record, ...]:
     """Train and judge one run."""
-    out = folder / "checkpoints" / f"{run.name}.safetensors"
+    out = _checkpoint(run, folder)
     log = out.with_suffix(".log.jsonl")
     changes = dict(run.changes)
     metrics = training.train(
@@ -105,6 +113,7 @@ def _one(
         resume=True,
         every=EVERY,
         log=log,
+        keep_state=True,
         progress=tell,
         observers=(Oscillation(),),
     )

@@ -17,7 +17,7 @@ WAYS = ((1, 1), (2, 3), (4, 2), (7, 1))
 @pytest.mark.parametrize(
     ("name", "form"),
     [
-        ("digits_w8a8", "mixed"),
+        pytest.param("digits_w8a8", "mixed", marks=pytest.mark.slow),
         ("digits_w8a8", "lut"),
         ("digits_w4a4", "mixed"),
         ("digits_w4a4", "ivit"),

@@ -39,6 +39,17 @@ Threads = Annotated[
     typer.Option("--threads", min=1, help="Worker threads; all cores by default (of each process, with --jobs)."),
 ]
 
+Method = Annotated[str | None, typer.Option("--method", help="A method, if not the workload's own.")]
+Preset = Annotated[str, typer.Option("--preset", help="Of the method: paper, released or deployable.")]
+LayerBitsFile = Annotated[
+    Path | None,
+    typer.Option("--layer-bits", metavar="FILE", help="Widths of layers, as `hwsim search` writes them."),
+]
+TrainingData = Annotated[
+    Path | None, typer.Option("--data", help="The folder of train/CLASS/IMAGE and so on, or hf:SOURCE.")
+]
+ResumeState = Annotated[bool, typer.Option("--resume", help="Go on from the state beside --out, if there is one.")]
+
 SCALE = "Scale: the results are the same for any workers"
 """The panel of help for options of scale."""
 Scheduler = Annotated[

@@ -49,7 +49,7 @@ def run(name: str, out: Path | None, threads: int, json: str | None) -> None:
     with console.progress(f"suite {name}") as advance:
 
         def tell(p: suite.Progress) -> None:
-            advance(round(100 * (p.done + p.step / p.steps)), 100 * p.runs, f"{p.run}, loss {p.loss:.3f}")
+            advance(round(100 * (p.done + p.step / p.steps)), 100 * p.runs, f"{p.run}, {p.note}")
 
         for done, (one, records) in enumerate(suite.train(found, folder, progress=tell), before + 1):
             values = {(r.metric, r.tag("split")): r.value for r in records if r.metric.startswith("run_")}
@@ -60,7 +60,12 @@ def run(name: str, out: Path | None, threads: int, json: str | None) -> None:
                     f"KL to the teacher {float(values['run_kl_divergence', '']):.3g} nat, {values['run_seconds', '']} s"
                 )
     if json != "-":
-        console.say(f"{name}: done; see it with `hwsim report {folder} --out FOLDER`")
+        left = len(found.runs) - len(suite.finished(found, folder))
+        console.say(
+            f"{name}: {left} of {len(found.runs)} runs are not done yet, other processes have them in hand"
+            if left
+            else f"{name}: done; see it with `hwsim report {folder} --out FOLDER`"
+        )
     if json:
         rows = [record for records in suite.finished(found, folder).values() for record in records]
         console.write_json(json, rows, {"suite": name, "out": str(folder), "runs": len(found.runs)})

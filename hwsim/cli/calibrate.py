@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim import console
-from hwsim.cli._options import Json, changes_of
+from hwsim.cli._options import Json, LayerBitsFile, Method, Preset, ResumeState, TrainingData, changes_of
 from hwsim.record import Record
 
 if TYPE_CHECKING:
@@ -18,10 +18,8 @@ EXAMPLE = "hwsim calibrate --workload digits_w4a4 --method repqvit --out my_w4a4
 def calibrate(
     workload: Annotated[str, typer.Option("--workload", help="Any workload, see `hwsim list workloads`.")],
     out: Annotated[Path, typer.Option("--out", help="The checkpoint to write.")],
-    method: Annotated[str | None, typer.Option("--method", help="A method, if not the workload's own.")] = None,
-    preset: Annotated[
-        str, typer.Option("--preset", help="Of the method: paper, released or deployable.")
-    ] = "deployable",
+    method: Method = None,
+    preset: Preset = "deployable",
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,10 +38,7 @@ def calibrate(
         str | None,
         typer.Option("--teacher", metavar="FILE|pretrained|random", help="The float weights, if not the shipped ones."),
     ] = None,
-    layer_bits: Annotated[
-        Path | None,
-        typer.Option("--layer-bits", metavar="FILE", help="Widths of layers, as `hwsim search` writes them."),
-    ] = None,
+    layer_bits: LayerBitsFile = None,
     size_mb: Annotated[
         float | None,
         typer.Option(
@@ -56,12 +51,8 @@ def calibrate(
     candidates: Annotated[
         str | None, typer.Option("--candidates", metavar="4,5,6", help="Widths to choose from, if not the usual ones.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="The folder of train/CLASS/IMAGE and so on, or hf:SOURCE.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the state beside --out, if there is one.")
-    ] = False,
+    data: TrainingData = None,
+    resume: ResumeState = False,
     limit: Annotated[
         int | None, typer.Option("--limit", min=0, help="Test images to judge by; 0 for none, by default all.")
     ] = None,
@@ -112,6 +103,8 @@ def calibrate(
             resume=resume,
             progress=tell,
         )
+    if resume and not outcome.resumed and json != "-":
+        console.say(f"{out}: no calibration was begun there, so this one began at the beginning")
     _tell(outcome, out, _accuracy(outcome, data, limit), json)
 
 
@@ -126,7 +119,7 @@ def _numbers(text: str | None) -> tuple[int, ...] | None:
 
 
 def _accuracy(outcome: "Outcome", root: Path | None, limit: int | None) -> tuple[str, float] | None:
-    """The split that judges, and the share of its images, the first `limit`, that the model classifies rightly.
+    """The split that judges, and the share of its images, at most `limit`, that the model classifies rightly.
 
     None where none is asked for, or a folder has neither a test nor a validation split.
     """
@@ -144,8 +137,8 @@ def _accuracy(outcome: "Outcome", root: Path | None, limit: int | None) -> tuple
 
 def _tell(outcome: "Outcome", out: Path, judged: tuple[str, float] | None, json: str | None) -> None:
     """What the calibration came to, as a line and as JSON."""
-    name, mib = outcome.workload.name, outcome.peak_bytes / 2**20
-    records = [Record(name, "calibration_seconds", outcome.seconds, "s", source="measured")]
+    name, mib = outcome.workload.name, outcome.peak.bytes / 2**20
+    records = [Record(name, "calibration_seconds", outcome.seconds, "s", source="measured"), *_noted(outcome)]
     said = ""
     if judged is not None:
         split, accuracy = judged
@@ -154,6 +147,8 @@ def _tell(outcome: "Outcome", out: Path, judged: tuple[str, float] | None, json:
     if json != "-":
         if outcome.allocation is not None:
             console.say(str(outcome.allocation))
+        for line in _tuned(outcome):
+            console.say(line)
         console.say(
             f"{name}: calibrated on {outcome.settings.images} images in {outcome.seconds:.0f} s, at most {mib:.0f} MiB"
             f"{said}; wrote {out}"
@@ -168,3 +163,26 @@ def _tell(outcome: "Outcome", out: Path, judged: tuple[str, float] | None, json:
         if outcome.allocation is not None:
             summary["allocation"] = outcome.allocation.as_json()
         console.write_json(json, records, summary)
+
+
+def _noted(outcome: "Outcome") -> list[Record]:
+    """What steps found, by unit and stage."""
+    found = []
+    for key, figure in outcome.notes.items():
+        stage, unit, name = key.split("/")
+        found.append(Record(outcome.workload.name, name, figure, "", unit, source="measured", tags=(("stage", stage),)))
+    return found
+
+
+def _tuned(outcome: "Outcome") -> list[str]:
+    """A line for each stage that tuned units: how much nearer to the float model they came."""
+    falls: dict[str, list[float]] = {}
+    for key, after in outcome.notes.items():
+        if key.endswith("_after"):
+            before = outcome.notes[key.removesuffix("_after") + "_before"]
+            falls.setdefault(key.partition("/")[0], []).append(1 - after / before if before else 0.0)
+    return [
+        f"stage {stage}: {sum(fall > 0 for fall in found)} of {len(found)} units came nearer to the float model, by "
+        f"{100 * min(found):.0f} to {100 * max(found):.0f} % of their squared distance"
+        for stage, found in falls.items()
+    ]

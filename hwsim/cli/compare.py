@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from hwsim import console
-from hwsim.cli._options import Json, workload_of
+from hwsim.cli._options import Json, TrainingData, changes_of, workload_of
 from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
@@ -29,9 +29,13 @@ def compare(
         str, typer.Option("--seeds", metavar="0,1", help="Each draws calibration images of its own.")
     ] = "0",
     images: Annotated[int, typer.Option("--images", min=1, help="Training images that calibrate.")] = 32,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="The folder of train/CLASS/IMAGE and so on, or hf:SOURCE.")
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="METHOD.KEY=VALUE", help="Of one method, KEY as for `hwsim calibrate`; repeatable."
+        ),
     ] = None,
+    data: TrainingData = None,
     teacher: Annotated[
         str | None,
         typer.Option("--teacher", metavar="FILE|pretrained|random", help="The float weights, if not the shipped ones."),
@@ -63,6 +67,7 @@ def compare(
         data,
         limit,
         integer_images,
+        tuple(changes_of(settings or (), "isvit.reconstruct.iterations=200").items()),
     )
     import torch
 

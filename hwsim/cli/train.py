@@ -7,7 +7,7 @@ import typer
 
 from hwsim import console
 from hwsim.cli import _training_suite
-from hwsim.cli._options import Json, changes_of
+from hwsim.cli._options import Json, LayerBitsFile, Method, Preset, ResumeState, TrainingData, changes_of
 from hwsim.record import Record
 
 if TYPE_CHECKING:
@@ -27,10 +27,8 @@ def train(
     suite: Annotated[
         str | None, typer.Option("--suite", help="Train a named suite of runs instead, or what is left of it.")
     ] = None,
-    method: Annotated[str | None, typer.Option("--method", help="A method, if not the workload's own.")] = None,
-    preset: Annotated[
-        str, typer.Option("--preset", help="Of the method: paper, released or deployable.")
-    ] = "deployable",
+    method: Method = None,
+    preset: Preset = "deployable",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A field of the recipe or a switch of the method; repeatable."),
@@ -40,15 +38,16 @@ def train(
         typer.Option("--input-scale", help="per_tensor, or per_channel, which no integer product executes."),
     ] = None,
     teacher: Annotated[
-        Path | None,
-        typer.Option("--teacher", help="The float checkpoint to start and learn from, if not the shipped one."),
+        str | None,
+        typer.Option(
+            "--teacher",
+            metavar="FILE|pretrained",
+            help="The float weights to start and learn from, if not the shipped ones; a float model starts from them.",
+        ),
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="The folder of train/CLASS/IMAGE and so on, or hf:SOURCE.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the state beside --out, if there is one.")
-    ] = False,
+    layer_bits: LayerBitsFile = None,
+    data: TrainingData = None,
+    resume: ResumeState = False,
     every: Annotated[
         int | None, typer.Option("--every", min=0, help="Steps between states; 0 for none, by default one per epoch.")
     ] = None,
@@ -69,13 +68,14 @@ def train(
         own: dict[str, object] = {"--workload": workload, "--method": method, "--set": settings, "--teacher": teacher}
         own |= {"--input-scale": input_scale, "--data": data, "--resume": resume or None, "--every": every}
         own |= {"--metrics": log, "--tensorboard": tensorboard, "--epochs": epochs, "--seed": seed}
-        own |= {"--preset": None if preset == "deployable" else preset}
+        own |= {"--layer-bits": layer_bits, "--preset": None if preset == "deployable" else preset}
         _training_suite.check_alone(own)
         _training_suite.run(suite, out, threads, json)
         return
     if workload is None or out is None:
         raise _training_suite.missing("--out" if workload else "--workload")
     import workloads
+    from hwsim.accel.layer_bits import LayerBits
     from hwsim.errors import HwsimError
     from hwsim.files import check_folder, check_writable
 
@@ -100,11 +100,12 @@ def train(
     from qmodels.training import settings as training_settings
 
     torch.set_num_threads(threads)
-    chosen = training_settings.resolve(found, method=method, preset=preset, changes=changes)
+    widths = dict(LayerBits.read(layer_bits).widths) if layer_bits else None
+    chosen = training_settings.resolve(found, method=method, preset=preset, changes=changes, layer_bits=widths)
     with console.progress(f"training {workload}") as advance:
 
         def tell(p: "Progress") -> None:
-            advance(p.step, p.steps, f"epoch {p.epoch}, loss {p.loss:.3f}, accuracy {100 * p.accuracy:.1f} %")
+            advance(p.step, p.steps, p.note)
 
         metrics = training.train(
             found,
@@ -115,11 +116,13 @@ def train(
             epochs=epochs,
             seed=seed,
             teacher=teacher,
+            layer_bits=widths,
             root=data,
             resume=resume,
             every=every,
             log=log,
             tensorboard=tensorboard,
+            say=console.say if json != "-" else lambda line: None,
             progress=tell,
             observers=_observers(chosen) if log or tensorboard else (),
         )

@@ -18,6 +18,11 @@ from timm.layers.padding import pad_same
 from qmodels.quantizer import with_offset
 
 
+def pads(conv: nn.Conv2d, same: bool) -> bool:
+    """Whether `conv`, padded by TensorFlow's rule where `same`, may put zeros around its input."""
+    return same or conv.padding not in ((0, 0), "valid")
+
+
 class QuantConv2d(nn.Conv2d):
     """An nn.Conv2d between an `input_quantizer` and a `weight_quantizer`; takes over the parameters of `conv`."""
 
@@ -36,15 +41,16 @@ class QuantConv2d(nn.Conv2d):
         self.input_quantizer, self.weight_quantizer = input_quantizer, weight_quantizer
         offset = getattr(input_quantizer, "offset", None)
         if offset is not None and (self.pads or len(offset) > 1):
+            found = "'same'" if same else self.padding
             raise IllegalModel(
-                f"conv2d: an input with a real offset must be per tensor and not padded, got padding {self.padding} and "
+                f"conv2d: an input with a real offset must be per tensor and not padded, got padding {found} and "
                 f"{len(offset)} offsets; use lsq_plus, whose zero point is a code"
             )
 
     @property
     def pads(self) -> bool:
         """Whether it may put zeros around its input."""
-        return self.same or self.padding not in ((0, 0), "valid")
+        return pads(self, self.same)
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution alone, of operands as they are."""

@@ -21,9 +21,11 @@ class QuantLinear(nn.Linear):
         self.input_affine = nn.Identity()
         self.input_quantizer, self.weight_quantizer = input_quantizer, weight_quantizer
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., K) to (..., N)."""
-        return self.product(x, self.bias)
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(..., K) to (..., N). bias: a further one (N,), of an attention that makes it of parts."""
+        if bias is None or self.bias is None:
+            return self.product(x, self.bias if bias is None else bias)
+        return self.product(x, self.bias + bias)
 
     def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """The same with another bias."""

@@ -2,10 +2,12 @@
 
 The module keeps the forward of its class: rotary positions, biases, gates, cosines, grouped heads stay as they are. While
 it runs, its first torch.matmul goes to `qk` and its second to `av`, and a linear layer of which it takes the weight
-alone, to add a bias made of parts, goes through that layer's quantizers. `ATTENTIONS` are the classes that are known to
-be of this kind; another is supported by adding it there.
+alone, to add a bias made of parts, is called with that bias. `ATTENTIONS` are the classes that are known to be of this
+kind; another is supported by adding it there. Who looks on, from a hook of a layer inside, does so `aside`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -41,6 +43,8 @@ class QuantProducts(nn.Module):
 
     qk: nn.Module
     av: nn.Module
+    aside = False
+    """Whether products that are met are none of the attention's own."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """As the module's own class, with the products of quantized operands."""
@@ -57,6 +61,22 @@ def insert(attention: nn.Module, qk: nn.Module, av: nn.Module) -> nn.Module:
     return attention
 
 
+@contextmanager
+def aside(model: nn.Module) -> Iterator[None]:
+    """Within, products are torch's own also where an attention of `model` is in the midst of its forward.
+
+    It does not run from its beginning then: that raises IllegalModel.
+    """
+    paused = [module for module in model.modules() if isinstance(module, QuantProducts)]
+    for module in paused:
+        module.aside = True
+    try:
+        yield
+    finally:
+        for module in paused:
+            module.aside = False
+
+
 class _Redirected(TorchFunctionMode):
     """Sends each product of `attention` to its module."""
 
@@ -66,7 +86,9 @@ class _Redirected(TorchFunctionMode):
         self.waiting = [attention.av, attention.qk]
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """A product goes to the next module, a linear layer's weight through its quantizers, all else as it is."""
+        """A product goes to the next module, a linear layer's weight alone to the layer, all else as it is."""
+        if self.attention.aside:
+            return function(*args, **(kwargs or {}))
         if function in _PRODUCTS:
             self.need(bool(self.waiting), "more")
             return self.waiting.pop()(*args)
@@ -74,7 +96,7 @@ class _Redirected(TorchFunctionMode):
             x, weight, bias = _linear(*args, **(kwargs or {}))
             for child in self.attention.children():
                 if isinstance(child, QuantLinear) and weight is child.weight and bias is not child.bias:
-                    return child.product(x, bias)
+                    return child(x, bias=bias)
         return function(*args, **(kwargs or {}))
 
     def need_both(self) -> None:

@@ -2,7 +2,9 @@
 
 Per layer and head G = q q^T, divided by its Frobenius norm, and likewise for k, from the student's rectified q and k and
 the teacher's q and k; the loss is the sum over layers and heads of the Frobenius norms of the differences, mean over
-images. q and k (B, H, N, D) are what leaves `q_norm` and `k_norm`, gathered with hooks.
+images, and in Swin over an image's windows, each of which has a matrix of its own (the paper says nothing of windows; a
+sum would weigh its first layers by their windows). q and k (B, H, N, D) are what leaves `q_norm` and `k_norm`, gathered
+with hooks.
 """
 
 from collections.abc import Iterator, Sequence

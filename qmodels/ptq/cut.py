@@ -1,12 +1,14 @@
 """Where a model is cut into units: behind its patch embedding and behind each of its blocks.
 
-A *cut* is a module that is called once, with one tensor as its result, which all that follows depends on through it: the
-patch embedding, and the innermost children of a Sequential or ModuleList that hold two or more layers or products. Unit k
-is all that runs between cut k - 1 and cut k; the last one ends at the model's result. So norms and samplings between
-blocks belong to the block that they feed, and every quantizer to one unit. A model without such modules is one unit.
+A *cut* is a module that is called once, with one tensor as its result, one part for each image, which all that follows
+depends on through it: the patch embedding, and the innermost children of a Sequential or ModuleList that hold two or more
+layers or products. Unit k is all that runs between cut k - 1 and cut k; the last one ends at the model's result. So norms and
+samplings between blocks belong to the block that they feed, and every quantizer to one unit. A model without such modules is
+one unit. Where what follows reads something else too, there is no cut (`qmodels.ptq.whole`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +25,26 @@ LAST = "head"
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A unit: its name, the module that it ends at ("" for the last), its sites and activation quantizers as they run."""
+    """A unit: its name, the module that it ends at ("" for the last), its sites and activation quantizers as they run.
+
+    biases: of sites that are called with a further one, which is the attention's (`QuantLinear.forward`).
+    """
 
     name: str
     module: str
     sites: tuple[str, ...]
     quantizers: tuple[str, ...]
+    biases: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
+
+    def joined(self, behind: "Cut") -> "Cut":
+        """This unit and the next one as one."""
+        return Cut(
+            behind.name,
+            behind.module,
+            tuple(dict.fromkeys((*self.sites, *behind.sites))),
+            tuple(dict.fromkeys((*self.quantizers, *behind.quantizers))),
+            {**self.biases, **behind.biases},
+        )
 
 
 @torch.no_grad()
@@ -37,12 +53,21 @@ def cuts(model: nn.Module, image: tuple[int, ...]) -> tuple[Cut, ...]:
     candidates = _candidates(model)
     order: list[tuple[str, str]] = []
     plain: dict[str, bool] = {}
+    biases: dict[str, Tensor] = {}
 
-    def told(kind: str, name: str) -> object:
+    def told(kind: str, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: object, output: object = None) -> None:
             order.append((kind, name))
             if kind == "cut":
-                plain[name] = name not in plain and isinstance(output, Tensor)
+                plain[name] = name not in plain and isinstance(output, Tensor) and output.shape[:1] == (1,)
+
+        return hook
+
+    def called(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: object, more: Mapping[str, Tensor | None]) -> None:
+            order.append(("site", name))
+            if more.get("bias") is not None:
+                biases[name] = more["bias"]
 
         return hook
 
@@ -51,7 +76,7 @@ def cuts(model: nn.Module, image: tuple[int, ...]) -> tuple[Cut, ...]:
         if name in candidates:
             handles.append(module.register_forward_hook(told("cut", name)))
         if isinstance(module, SITES):
-            handles.append(module.register_forward_pre_hook(told("site", name)))
+            handles.append(module.register_forward_pre_hook(called(name), with_kwargs=True))
         elif isinstance(module, Quantizer) and not name.endswith("weight_quantizer"):
             handles.append(module.register_forward_pre_hook(told("quantizer", name)))
     was_training = model.training
@@ -62,7 +87,8 @@ def cuts(model: nn.Module, image: tuple[int, ...]) -> tuple[Cut, ...]:
         for handle in handles:
             handle.remove()
         model.train(was_training)
-    return tuple(_grouped(order, {name for name, alone in plain.items() if alone}))
+    found = _grouped(order, {name for name, alone in plain.items() if alone})
+    return tuple(replace(cut, biases={path: biases[path] for path in cut.sites if path in biases}) for cut in found)
 
 
 def _grouped(order: list[tuple[str, str]], ends: set[str]) -> list[Cut]:

@@ -1,7 +1,8 @@
 """Which images calibrate: so many of the training split, drawn by the seed, not augmented, each in one batch only."""
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +19,15 @@ class Images:
     source: Batches
     indices: tuple[int, ...]
     batch: int
+
+    def first(self, count: int) -> "Images":
+        """The first `count` of them."""
+        return replace(self, indices=self.indices[:count])
+
+    def fingerprint(self) -> str:
+        """A SHA-256 hash of what the images are, as of `Batches.fingerprint`; no file is opened."""
+        each = "\n".join(f"{index} {self.source.part(index, index + 1).fingerprint()}" for index in self.indices)
+        return hashlib.sha256(each.encode()).hexdigest()
 
     def __iter__(self) -> Iterator[Tensor]:
         for start in range(0, len(self.indices), self.batch):

@@ -71,7 +71,7 @@ class Rows:
         weight = b.reshape(*b.shape[: b.dim() - module.weight.dim()], groups, len(module.weight) // groups, -1)
         rows = a.flatten(-3, -2).unflatten(-1, (groups, -1)).transpose(-3, -2)  # (..., groups, B M, K)
         out = torch.matmul(rows, weight.mT).transpose(-3, -2).flatten(-2)  # (..., B M, N)
-        bias = module.bias if bias is None else bias
+        bias = site.bias if bias is None else bias
         out = out if bias is None else out.add_(bias)
         return out.unflatten(-2, (self.images, -1))
 

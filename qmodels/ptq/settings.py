@@ -1,7 +1,7 @@
 """What a calibration has: workload, method with what `--set` changes of it, images, seed.
 
-A key of `changes` is a switch of the method (`irm`), or STEP.FIELD, a field of each of the method's steps of that name
-(`reconstruct.iterations`).
+A key of `changes` is a switch of the method (`groups`), or STEP.FIELD, a field of each of the method's steps of that name
+(`reconstruct.iterations`). Switches of what only a training does are refused.
 """
 
 import dataclasses
@@ -16,6 +16,10 @@ from qmodels.method import Method
 from qmodels.step import Step
 from workloads.workload import Workload
 
+TRAINING = (*methods.TERMS, "crops", "irm", "scale_gradient", "start", "weight_start")
+"""Switches of a method that nothing but a training heeds."""
+MOST_SEED = 2**31 - 1
+"""Seeds of units and searches are made of that of the calibration, and are 64-bit numbers."""
 SAMPLE = 32
 """Images whose activations are held at once, for searches; more of them only tune (`reconstruct`)."""
 
@@ -35,17 +39,29 @@ class Settings:
         for key in ("images", "sample", "batch"):
             if getattr(self, key) < 1:
                 raise HwsimError(f"{self.workload.name}: {key} must be 1 or more, got {getattr(self, key)}")
+        if not 0 <= self.seed <= MOST_SEED:
+            raise HwsimError(
+                f"{self.workload.name}: seed must be 0..{MOST_SEED}, got {self.seed}; choose a smaller one"
+            )
 
     def identity(self) -> dict[str, str]:
-        """All that decides the result besides images, weights and machine, as texts."""
+        """All that decides the result besides images, weights and machine, as texts.
+
+        `stages` says which steps there are, STEP.FIELD what that field is: once where it is the same in all of them.
+        """
         own = {key: str(getattr(self, key)) for key in ("images", "sample", "batch", "seed")}
-        steps = {"stages": repr(self.method.stages)}
+        stages = self.method.stages
+        fields: dict[str, list[str]] = {}
+        for step in (step for stage in stages for step in stage):
+            for field in dataclasses.fields(step):
+                fields.setdefault(f"{step.name}.{field.name}", []).append(str(getattr(step, field.name)))
         return {
             "workload": self.workload.name,
             "method": self.method.name,
             **own,
             **methods.difference(self.method),
-            **steps,
+            "stages": "; ".join(", ".join(step.name for step in stage) for stage in stages),
+            **{key: values[0] if len(set(values)) == 1 else ", ".join(values) for key, values in fields.items()},
         }
 
 
@@ -74,14 +90,33 @@ def resolve(
         )
     if base.name != workload.method:
         workload = workloads.find(f"{workload.model.name}_{workload.bits.name}_{base.name}")
-    changes = dict(changes or {})
-    switches = {key: text for key, text in changes.items() if "." not in key}
-    found = methods.changed(base, switches)
-    for key, text in changes.items():
-        if "." in key:
-            found = _with(found, key, text)
+    found = changed(base, changes or {})
     own = min(images, SAMPLE) if sample is None else min(sample, images)
     return Settings(workload, found, images, own, batch or min(images, 32), seed)
+
+
+def changed(method: Method, changes: Mapping[str, str]) -> Method:
+    """`method` with the switches and fields of steps in `changes` as their texts say; raises HwsimError.
+
+    Of a post-training method, what only a training does stays as it is.
+    """
+    found = methods.changed(method, {key: text for key, text in changes.items() if "." not in key})
+    if method.stages:
+        for key, text in changes.items():
+            if key in _of_training(method) and getattr(found, key) != getattr(method, key):
+                own = str(getattr(method, key)).lower()
+                raise HwsimError(
+                    f"{method.name}: {key} is of training, and stays {own} in a calibration, got {text}; leave it out, or "
+                    "use `hwsim train`"
+                )
+    fields: dict[str, dict[str, str]] = {}
+    for key, text in changes.items():
+        step, point, field = key.partition(".")
+        if point:
+            fields.setdefault(step, {})[field] = text
+    for step, texts in fields.items():
+        found = _with(found, step, texts)
+    return found
 
 
 def post_training() -> tuple[str, ...]:
@@ -89,23 +124,30 @@ def post_training() -> tuple[str, ...]:
     return tuple(name for name in methods.names() if methods.find(name).stages)
 
 
-def _with(method: Method, key: str, text: str) -> Method:
-    """`method` whose steps of the name in `key` have the field in `key` as `text` says."""
-    name, _, field = key.partition(".")
+def _of_training(method: Method) -> tuple[str, ...]:
+    """TRAINING; and a scale per input channel, unless `reparametrize` makes one scale of it, which integers need."""
+    mended = any(step.name == "reparametrize" for stage in method.stages for step in stage)
+    return TRAINING if mended else (*TRAINING, "per_input_channel")
+
+
+def _with(method: Method, name: str, texts: Mapping[str, str]) -> Method:
+    """`method` whose steps called `name` have fields as `texts` say, all at once."""
     steps = {step.name: step for stage in method.stages for step in stage}
     if name not in steps:
         raise catalog.unknown(f"{method.name}: step", name, sorted(steps))
     fields = {f.name: getattr(steps[name], f.name) for f in dataclasses.fields(steps[name])}
     settable = sorted(key for key, value in fields.items() if isinstance(value, bool | int | float | str))
-    if field not in settable:
-        raise catalog.unknown(f"{method.name}: {name}", field, settable)
+    for field in texts:
+        if field not in settable:
+            raise catalog.unknown(f"{method.name}: {name}", field, settable)
 
-    def changed(step: Step) -> Step:
+    def renewed(step: Step) -> Step:
         if step.name != name:
             return step
-        return dataclasses.replace(step, **{field: _parsed(method.name, key, text, getattr(step, field))})
+        parsed = {f: _parsed(method.name, f"{name}.{f}", text, getattr(step, f)) for f, text in texts.items()}
+        return dataclasses.replace(step, **parsed)
 
-    return dataclasses.replace(method, stages=tuple(tuple(changed(step) for step in stage) for stage in method.stages))
+    return dataclasses.replace(method, stages=tuple(tuple(renewed(step) for step in stage) for stage in method.stages))
 
 
 def _parsed(name: str, key: str, text: str, like: object) -> object:

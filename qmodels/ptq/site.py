@@ -13,15 +13,22 @@ from qmodels.layers.quant_matmul import QuantMatMul
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
-    """The product `module` at `path`."""
+    """The product `module` at `path`. further: a bias (N,) that a layer is called with beside its own."""
 
     path: str
     module: QuantLinear | QuantConv2d | QuantMatMul
+    further: Tensor | None = None
 
     @property
     def is_layer(self) -> bool:
         """Whether the second operand is a weight."""
         return not isinstance(self.module, QuantMatMul)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """What a layer adds to its product; None where that is nothing."""
+        own = self.module.bias if self.is_layer else None
+        return self.further if own is None else own if self.further is None else own + self.further
 
     @property
     def operands(self) -> tuple[tuple[str, nn.Module], tuple[str, nn.Module]]:
@@ -38,7 +45,7 @@ class Site:
     def product(self, a: Tensor, b: Tensor) -> Tensor:
         """The site's result for operands as they are; a layer's includes its bias."""
         if isinstance(self.module, QuantLinear):
-            return F.linear(a, b, self.module.bias)
+            return F.linear(a, b, self.bias)
         if isinstance(self.module, QuantConv2d):
-            return self.module.product(a, b, self.module.bias)
+            return self.module.product(a, b, self.bias)
         return torch.matmul(a, b)

@@ -1,17 +1,21 @@
-"""Going on after a kill: the student after each unit, in one file that is whole or not there.
+"""Going on after a kill: the student after each unit, in one file that is whole or not there, of one process at a time.
 
 Beside the tensors it says of what form each quantizer is, since a step may have put one of another form in place of the
 method's own, and how far the calibration was.
 """
 
+import fcntl
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from hwsim.errors import BadFile, HwsimError
 from hwsim.tensors import read_tensors, write_tensors
 from qmodels import quantizer as quantizers
 from qmodels.identity import need_same
@@ -34,6 +38,39 @@ class Place:
 def path_of(out: Path) -> Path:
     """The file of the state of a calibration that will write `out`."""
     return out.with_name(f"{out.name}.state")
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Within, no other calibration writes `out` and the state beside it; raises HwsimError where one does now.
+
+    The lock lies beside `out` as long, and the system lets go of it where the process ends before.
+    """
+    path = out.with_name(f"{out.name}.lock")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if path_of(out).is_dir():
+            raise IsADirectoryError(f"a folder at {path_of(out)}, where the state goes")
+        held = path.open("ab")
+    except OSError as error:
+        raise BadFile(f"{out}: cannot be written, got {error.strerror or error}; choose another place") from None
+    with held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            theirs = not path.exists() or not os.path.samestat(os.fstat(held.fileno()), path.stat())
+        except BlockingIOError:
+            theirs = True
+        if theirs:
+            raise HwsimError(
+                f"{out}: must be written by one calibration at a time, got another that is under way; wait for its end, or "
+                "choose another --out"
+            )
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if not path.stat().st_size:  # ours
+                    path.unlink()
 
 
 def write(path: Path, identity: Mapping[str, str], place: Place, model: nn.Module) -> None:

@@ -2,7 +2,8 @@
 
 Two streams lead to a unit: `float`, what the original model gives before it, and `quantized`, what the model gives whose
 earlier units are done. Quantizers that are not calibrated yet pass values through. Searches look at the activations of the
-first `sample` calibration images, which are held in memory for one unit at a time; all images come batch by batch.
+first `sample` calibration images, which run at once and are held in memory for one unit at a time; all images come batch by
+batch.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwsim.errors import HwsimError
+from qmodels.layers.quant_products import aside
 from qmodels.ptq.cut import Cut
 from qmodels.ptq.partial import Partial, passing
 from qmodels.ptq.settings import Settings
@@ -66,7 +68,10 @@ class Unit:
     @property
     def sites(self) -> tuple[Site, ...]:
         """Its products, as they run."""
-        return tuple(Site(path, self.model.get_submodule(path)) for path in self.cut.sites)  # type: ignore[arg-type]
+        return tuple(self._site(self.model, path) for path in self.cut.sites)
+
+    def _site(self, model: nn.Module, path: str) -> Site:
+        return Site(path, model.get_submodule(path), self.cut.biases.get(path))  # type: ignore[arg-type]
 
     @property
     def quantizers(self) -> tuple[tuple[str, Quantizer], ...]:
@@ -137,6 +142,7 @@ class Unit:
     def visit(self, stream: Kind, action: Callable[[str, Quantizer, Tensor], None]) -> None:
         """`action(path, quantizer, x)` for each activation quantizer that is not calibrated, before it runs, in order.
 
+        x is of the first `sample` images, which run at once, whatever the batch, for what comes behind waits for the grid.
         With `quantized`, each sees what those before it, once calibrated, let through; with `float`, none quantizes.
         """
         waiting = [(path, quantizer) for path, quantizer in self.quantizers if not quantizer.calibrated]
@@ -148,7 +154,7 @@ class Unit:
                     seen.setdefault(path, inputs[0])
                     return
                 if not quantizer.calibrated:
-                    self._act(path, action, path, quantizer, inputs[0])
+                    self._act(self.model, path, action, path, quantizer, inputs[0])
 
             return before
 
@@ -160,11 +166,11 @@ class Unit:
                 handle.remove()
         for path, quantizer in waiting:
             if path in seen:
-                self._act(path, action, path, quantizer, seen[path])
+                self._act(self.model, path, action, path, quantizer, seen[path])
 
     @torch.no_grad()
     def watch(self, stream: Kind, action: Callable[[Site, tuple[Tensor, ...]], None]) -> None:
-        """`action(site, inputs)` for each site as it is about to run on the first `sample` images, in order.
+        """`action(site, inputs)` for each site as it is about to run on the first `sample` images, all at once, in order.
 
         `float`: sites and inputs of the teacher. `quantized`: of the student, where what the action does to a site holds for
         all that runs behind it.
@@ -176,7 +182,7 @@ class Unit:
             def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
                 if path in waiting:
                     del waiting[path]
-                    self._act(path, action, Site(path, module), inputs)  # type: ignore[arg-type]
+                    self._act(model, path, action, self._site(model, path), inputs)
 
             return before
 
@@ -189,10 +195,11 @@ class Unit:
                 handle.remove()
 
     @staticmethod
-    def _act(path: str, action: Callable[..., None], *given: object) -> None:
-        """Call it, and say in an error which module it is about."""
+    def _act(model: nn.Module, path: str, action: Callable[..., None], *given: object) -> None:
+        """Call it, maybe from within a forward of `model`, and say in an error which module it is about."""
         try:
-            action(*given)
+            with aside(model):
+                action(*given)
         except HwsimError as error:
             raise type(error)(f"{path}: {error}") from None
 
@@ -211,9 +218,12 @@ class Unit:
         outputs: dict[str, Tensor] = {}
 
         def hook(path: str) -> Callable[..., None]:
-            def after(module: nn.Module, inputs: object, output: Tensor) -> None:
+            def after(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+                if not output.requires_grad:  # of something learned, as the query of a pool, not of the image
+                    output = output.detach().requires_grad_()
                 output.retain_grad()
                 outputs[path] = output
+                return output
 
             return after
 
@@ -223,6 +233,11 @@ class Unit:
             for part in self.sample("float").split(min(self.settings.batch, GRADED)):
                 with torch.enable_grad():
                     logits = self.partial.to_end(self.teacher, self.index, part.requires_grad_())
+                    if not torch.isfinite(logits).all():
+                        bad = float(logits.detach()[~torch.isfinite(logits)][0])
+                        raise HwsimError(
+                            f"{self.name}: predictions of the float model must be finite, got {bad}; check images and weights"
+                        )
                     labels = torch.multinomial(logits.detach().softmax(1), 1, generator=draw).flatten()
                     F.cross_entropy(logits, labels, reduction="sum").backward()
                 for path, output in outputs.items():

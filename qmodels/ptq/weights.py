@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 import workloads
-from hwsim import tensors
 from hwsim.errors import HwsimError
 from qmodels import builder, models
 from qmodels.method import Method
@@ -20,7 +19,8 @@ PRETRAINED, RANDOM = "pretrained", "random"
 def twin(workload: Workload, method: Method, teacher: Path | str | None) -> nn.Module:
     """The float model with the module paths that `method` gives it, in eval mode, without gradients.
 
-    teacher: the file of a float checkpoint, `pretrained`: timm's weights, `random`: seed 0; None: the shipped one.
+    teacher: the file of a float checkpoint, `pretrained`: timm's weights, `random`: seed 0; None: the shipped one. Raises
+    HwsimError for weights that are not finite.
     """
     name = workload.model.name
     model = models.create(name, pretrained=teacher == PRETRAINED)
@@ -31,11 +31,23 @@ def twin(workload: Workload, method: Method, teacher: Path | str | None) -> nn.M
     model = models.quantize(model, Bits(32, 32), method)
     if teacher not in (PRETRAINED, RANDOM):
         model.load_state_dict(_from_file(workload, teacher).state_dict(), strict=False)
+    _need_finite(workload, model)
     return model.eval().requires_grad_(False)
 
 
+def _need_finite(workload: Workload, model: nn.Module) -> None:
+    """Raise HwsimError for a tensor of the float `model` that holds NaN or an infinity."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not (finite := torch.isfinite(tensor)).all():
+            bad = tensor.numel() - int(finite.sum())
+            raise HwsimError(
+                f"{workload.name}: float weights must be finite, got {bad} of {tensor.numel()} values of {name} that are "
+                "not; mend the file, or pass another --teacher"
+            )
+
+
 def _from_file(workload: Workload, teacher: Path | str | None) -> nn.Module:
-    name = workload.recipe.teacher
+    name = workload.recipe.teacher or workload.name  # which is the float model itself, where it has no teacher
     own = workloads.find(name)
     if teacher is None and builder.shipped(own) is None:
         raise HwsimError(
@@ -57,8 +69,3 @@ def student(
     if master is not None:
         model.load_state_dict(master.state_dict(), strict=False)
     return model.eval().requires_grad_(False)
-
-
-def digest(model: nn.Module) -> str:
-    """A hash of all tensors of `model`."""
-    return tensors.digest({name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}, {})

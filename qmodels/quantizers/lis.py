@@ -1,8 +1,9 @@
 """Lis: powers of two from 1 down, as a log-int-softmax makes them (FQ-ViT, arXiv 2111.13824).
 
-The grid is `hwsim.grids.log2`, rounded at 1.5 times the lower power (`lis`), with the last code exactly 0. It is fixed,
-since a probability is at most 1, and since the integer operator (S12c) finds the code from the leading one of sum / exp
-and the bit behind it, without a scale: in the integer form its codes stand in the place of this quantizer's.
+The grid is `hwsim.grids.log2` with the last code exactly 0, and rounding `lis`: the reciprocal is rounded, at 1.5 times a
+power of two, so that a probability goes up to 2^-k from 2^-k / 1.5 on. It is fixed, since a probability is at most 1, and
+since the integer operator (S12c) finds the code from the leading one of sum / exp and the bit behind it, without a scale: in
+the integer form its codes stand in the place of this quantizer's.
 """
 
 from torch import Tensor

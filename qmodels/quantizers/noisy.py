@@ -3,7 +3,8 @@
 The layer behind takes the noise off again: y = W_q Q(x + N) + (b - W_q N), a constant in its bias. So N is minus the
 quantizer's `offset` (`qmodels.quantizer`), and costs an integer product nothing. `set_noise` gives the noise, 0 before it;
 `initialise` finds the grid for x with the noise that there is. An input of several axes has its channels on the last one;
-a convolution, which cannot take off a noise of several numbers, has one.
+a convolution, which cannot take off a noise of several numbers, has one. Where it pads, the noise would have to be padded
+too: `uniform` stands there.
 """
 
 import torch
@@ -16,6 +17,7 @@ class Noisy(Uniform):
     """Per-tensor uniform quantizer with a fixed `offset` (channels,): codes are those of x - offset."""
 
     channelled = True
+    padded = "uniform"
 
     def __init__(
         self,

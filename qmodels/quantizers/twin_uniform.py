@@ -1,9 +1,10 @@
 """Twin uniform for probabilities: fine steps near 0, coarse ones above, of ratio 2^m (PTQ4ViT, arXiv 2111.12293).
 
 The grid is `hwsim.grids.twinuniform`, split by magnitude: one bit of the code says which range, the others count its steps,
-and a product shifts by m where the bit is set. A value is quantized in one range, to within half a step of it; the released
-code quantizes in both and adds, so that all is too large by the split. Scale and m are those of least squared error; there
-the coarse range always ends at 1, and the fine step is searched by the output's error. See `twin_sign` for what GELU makes.
+and a product shifts by m where the bit is set; at 2 bits there is one step to count, so that any product is a shift. A value
+is quantized in one range, to within half a step of it; the released code quantizes in both and adds, so that all is too large
+by the split. Scale and m are those of least squared error; there the coarse range always ends at 1, and the fine step is
+searched by the output's error. See `twin_sign` for what GELU makes.
 """
 
 import torch

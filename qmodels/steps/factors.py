@@ -9,18 +9,18 @@ codes below zero as a coarse one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from hwsim.errors import HwsimError
 from qmodels.clipping import need_finite
 from qmodels.layers.quant_layer_norm import QuantLayerNorm
 from qmodels.ptq.unit import Kind, Unit
 from qmodels.quantizer import Quantizer
 from qmodels.quantizers.uniform import Uniform
 from qmodels.search import best, spanning, zero_of
-from qmodels.step import Step
+from qmodels.step import STREAMS, Step
 
 MOST = 31
 """The largest shift of the integer operator (S11b)."""
@@ -35,10 +35,7 @@ class Factors(Step):
     stream: Kind = "quantized"
 
     name = "factors"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.most <= MOST:
-            raise HwsimError(f"factors: most must be 0..{MOST}, got {self.most}; 0 is a scale per tensor")
+    limits = MappingProxyType({"most": (0, MOST), "stream": STREAMS})
 
     def run(self, unit: Unit) -> None:
         """Set the grids of the inputs of LayerNorms, and leave the others."""

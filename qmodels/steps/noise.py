@@ -12,15 +12,16 @@ is left to do at run time; elsewhere one addition per value is left before the r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from hwsim import catalog
-from hwsim.errors import HwsimError
-from qmodels.candidates import reals
+from qmodels import metric as metrics
+from qmodels.candidates import MOST, reals
 from qmodels.layers.quant_linear import QuantLinear
 from qmodels.metric import Metric
 from qmodels.ptq.rows import Rows, visit
@@ -28,7 +29,7 @@ from qmodels.ptq.site import Site
 from qmodels.ptq.unit import Kind, Unit
 from qmodels.quantizers.noisy import Noisy
 from qmodels.reparametrization import Map, into_norm, shift_bias
-from qmodels.step import Step
+from qmodels.step import STREAMS, Step
 
 SHAPES = ("uniform", "normal")
 
@@ -47,15 +48,25 @@ class Noise(Step):
     stream: Kind = "quantized"
 
     name = "noise"
+    limits = MappingProxyType(
+        {
+            "candidates": (1, MOST),
+            "high": (0, math.inf),
+            "shape": SHAPES,
+            "means": (0, MOST),
+            "rows": (0, math.inf),
+            "stream": STREAMS,
+        }
+    )
 
     def __post_init__(self) -> None:
-        if self.shape not in SHAPES:
-            raise HwsimError(f"noise: shape must be one of {', '.join(SHAPES)}, got {self.shape!r}; choose one")
+        Step.__post_init__(self)
+        metrics.find(self.metric)
 
     def run(self, unit: Unit) -> None:
         """Give noise to the `noisy` inputs of linear layers of the unit, whose grids are there."""
-        metric = catalog.find("qmodels.metrics", self.metric, "metric")()
-        gradients = {site.path: unit.gradients(site.path) for site in unit.sites} if metric.weighted else {}
+        metric = metrics.find(self.metric)
+        gradients = metrics.slopes(metric, unit, self.name)
 
         def search(site: Site, rows: Rows, inputs: tuple[Tensor, ...], wanted: Tensor) -> None:
             quantizer = site.operands[0][1]

@@ -12,14 +12,16 @@ A turn takes the time of as many products as there are candidates. So they are t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from hwsim import catalog
 from hwsim.errors import HwsimError
-from qmodels.candidates import Candidates, of, reals
+from qmodels import metric as metrics
+from qmodels.candidates import MOST, Candidates, of, reals
 from qmodels.layers.quant_conv2d import QuantConv2d
 from qmodels.metric import Metric
 from qmodels.metrics.ranking import Ranking
@@ -27,7 +29,7 @@ from qmodels.ptq.rows import Rows, visit
 from qmodels.ptq.site import Site
 from qmodels.ptq.unit import Kind, Unit
 from qmodels.quantizer import Quantizer
-from qmodels.step import Step
+from qmodels.step import STREAMS, Step
 
 SCORES = "qk"
 """What the product that makes attention scores is called (`qmodels.attentions`)."""
@@ -51,16 +53,34 @@ class OutputSearch(Step):
     stream: Kind = "quantized"
 
     name = "output_search"
+    limits = MappingProxyType(
+        {
+            "candidates": (1, MOST),
+            "low": (0, math.inf),
+            "high": (0, math.inf),
+            "rounds": (1, math.inf),
+            "rows": (0, math.inf),
+            "gamma": (0, math.inf),
+            "theta": (0, math.inf),
+            "pairs": (1, math.inf),
+            "stream": STREAMS,
+        }
+    )
 
     def __post_init__(self) -> None:
+        Step.__post_init__(self)
+        metrics.find(self.metric)
         if not 0 < self.low <= self.high:
-            raise HwsimError(f"output_search: low must be above 0 and at most high, got {self.low} and {self.high}")
+            raise HwsimError(
+                f"output_search: low must be above 0 and at most high, got {self.low} and {self.high}; "
+                "pass --set output_search.low=VALUE"
+            )
 
     def run(self, unit: Unit) -> None:
         """Set the grids of both operands of each site that are not calibrated yet."""
-        metric = catalog.find("qmodels.metrics", self.metric, "metric")()
+        metric = metrics.find(self.metric)
         ranking = Ranking(self.theta, self.pairs, int(torch.randint(2**31, (), generator=unit.generator)))
-        gradients = {site.path: unit.gradients(site.path) for site in unit.sites} if metric.weighted else {}
+        gradients = metrics.slopes(metric, unit, self.name)
         paths = [site.path for site in unit.sites]
 
         def search(site: Site, rows: Rows, inputs: tuple[Tensor, ...], wanted: Tensor) -> None:

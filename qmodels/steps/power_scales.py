@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,9 @@ from qmodels.search import spanning, zero_of
 from qmodels.searches.power_of_two import LEAST, MODES, PowerOfTwo
 from qmodels.step import Step
 
+FAR = 16
+"""How far from floor the exponents may be: twice as far as the widest codes reach."""
+
 
 @dataclass(frozen=True, slots=True)
 class PowerScales(Step):
@@ -35,12 +39,10 @@ class PowerScales(Step):
     rounding: str = "search"
 
     name = "power_scales"
+    limits = MappingProxyType({"low": (-FAR, FAR), "high": (-FAR, FAR), "rounding": MODES})
 
     def __post_init__(self) -> None:
-        if self.rounding not in MODES:
-            raise HwsimError(
-                f"power_scales: rounding must be one of {', '.join(MODES)}, got {self.rounding!r}; choose one"
-            )
+        Step.__post_init__(self)
         if self.low > self.high:
             raise HwsimError(f"power_scales: low must be at most high, got {self.low} and {self.high}; swap them")
 

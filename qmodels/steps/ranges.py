@@ -7,11 +7,12 @@ what the original model has there. Weights follow, or are left to another step w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from qmodels.ptq.unit import Kind, Unit
 from qmodels.quantizer import Quantizer
-from qmodels.step import Step
+from qmodels.step import STREAMS, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Ranges(Step):
     stream: Kind = "quantized"
 
     name = "ranges"
+    limits = MappingProxyType({"stream": STREAMS})
 
     def run(self, unit: Unit) -> None:
         """Search the grids of what is not calibrated yet."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hwsim.errors import HwsimError
-from qmodels.step import Step
+from qmodels.step import STREAMS, Step
 
 if TYPE_CHECKING:
     from qmodels.ptq.unit import Kind, Unit
@@ -40,12 +41,9 @@ class Reconstruct(Step):
     batch: int = 64
 
     name = "reconstruct"
-
-    def __post_init__(self) -> None:
-        for key, least, rule in (("iterations", 0, "0 or more"), ("batch", 1, "1 or more"), ("rate", 0.0, "0 or more")):
-            value = getattr(self, key)
-            if not (math.isfinite(value) and value >= least):
-                raise HwsimError(f"reconstruct: {key} must be {rule}, got {value}; pass --set reconstruct.{key}=VALUE")
+    limits = MappingProxyType(
+        {"stream": STREAMS, "iterations": (0, math.inf), "rate": (0, math.inf), "batch": (1, math.inf)}
+    )
 
     def run(self, unit: Unit) -> None:
         """Tune; raises HwsimError where the distance is not finite."""

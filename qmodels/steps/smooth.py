@@ -8,12 +8,13 @@ them (behind attention, behind GELU) are left as they are.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from hwsim.errors import HwsimError
 from qmodels.layers.quant_linear import QuantLinear
 from qmodels.ptq.site import Site
 from qmodels.ptq.unit import Unit
@@ -28,12 +29,7 @@ class Smooth(Step):
     most: int = 8
 
     name = "smooth"
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.alpha <= 1 and self.most >= 0):
-            raise HwsimError(
-                f"smooth: alpha must be 0..1 and most 0 or more, got {self.alpha:g} and {self.most}; mend them"
-            )
+    limits = MappingProxyType({"alpha": (0, 1), "most": (0, math.inf)})
 
     def run(self, unit: Unit) -> None:
         """Change norms and weights of the student's unit."""

@@ -1,8 +1,9 @@
 """Training from nothing to a checkpoint: float, or quantization-aware from a float teacher.
 
 `train` is the face; `engine` is the loop, and every other file is one thing that it stands on: `settings` (what `--set`
-changes), `start` (the models before the first step), `feed` (images in their order), `optimizer`, `parallel` (several
-processes), `state` (going on after a kill), `watch` (what went wrong, and where), `log`, `observer`.
+changes) and `checks` (what cannot be), `start` (the models before the first step), `stored_crops`, `feed` (images in their
+order), `optimizer`, `parallel` (several processes), `state` (going on after a kill), `watch` (what went wrong, and where),
+`validation`, `log`, `observer`.
 """
 
 from qmodels.training.engine import train

@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from hwsim.accel.layer_bits import Widths
 from hwsim.errors import HwsimError
-from qmodels import checkpoint, objectives
+from qmodels import checkpoint, identity, objectives
 from qmodels import method as methods
 from qmodels.objectives.dgd import gather
 from qmodels.objectives.objective import Step
@@ -30,6 +31,7 @@ from qmodels.training.observer import Moment, Observer
 from qmodels.training.parallel import Group
 from qmodels.training.precision import Precision
 from qmodels.training.settings import Settings
+from qmodels.training.stored_crops import stored_crops
 from qmodels.training.validation import Validation
 from workloads.workload import Recipe, Workload
 
@@ -38,16 +40,21 @@ from workloads.workload import Recipe, Workload
 class Places:
     """Where a training reads and writes: the checkpoint, images of folders, the teacher's checkpoint, both logs.
 
-    every: steps between states that are kept, None for one per epoch, 0 for none.
+    every: steps between states that are kept, None for one per epoch, 0 for none. keep_state: whether the last one stays.
     """
 
     out: Path
     root: Path | None = None
-    teacher: Path | None = None
+    teacher: Path | str | None = None
     log: Path | None = None
     board: Path | None = None
     every: int | None = None
     resume: bool = False
+    keep_state: bool = False
+
+
+def _unsaid(_line: str) -> None:
+    """What a process that does not write says."""
 
 
 def train(
@@ -60,29 +67,42 @@ def train(
     changes: Mapping[str, str] | None = None,
     epochs: int | None = None,
     seed: int | None = None,
-    teacher: Path | None = None,
+    teacher: Path | str | None = None,
+    layer_bits: Mapping[str, Widths] | None = None,
     root: Path | None = None,
     resume: bool = False,
     every: int | None = None,
     log: Path | None = None,
     tensorboard: Path | None = None,
+    keep_state: bool = False,
+    say: Callable[[str], None] = _unsaid,
     progress: Callable[[Progress], None] = silent,
     observers: Sequence[Observer] = (),
 ) -> Metrics:
     """Train `workload` as `settings.resolve` says, write the checkpoint `out`, and return what it came to.
 
-    teacher: the float checkpoint a quantized model starts from, the shipped one by default. root: the folder of an image
-    folder's splits. resume: go on from the state beside `out`, where there is one. every: see `Places`. log, tensorboard:
-    a file of records, a folder. Raises HwsimError in one line for whatever stops it.
+    teacher: the float checkpoint that the model starts from, `start.PRETRAINED` for timm's weights; the shipped one of a
+    quantized model by default. layer_bits: widths of products, as `models.quantize` takes them. root: the folder of an image
+    folder's splits. resume: go on from the state beside `out`, where there is one. every, keep_state: see `Places`. log,
+    tensorboard: a file of records, a folder. `say` is told lines. Raises HwsimError in one line for whatever stops it.
     """
     numbers = {key: str(value) for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
     chosen = settings.resolve(
-        workload, method=method, preset=preset, recipe=recipe, changes={**numbers, **(changes or {})}
+        workload,
+        method=method,
+        preset=preset,
+        recipe=recipe,
+        changes={**numbers, **(changes or {})},
+        layer_bits=layer_bits,
     )
-    places = Places(Path(out), root, teacher, log, tensorboard, every, resume)
-    with parallel.started(chosen.recipe) as group, torch.random.fork_rng(devices=()):
+    places = Places(Path(out), root, teacher, log, tensorboard, every, resume, keep_state)
+    with (
+        parallel.started(chosen.recipe) as group,
+        torch.random.fork_rng(devices=()),
+        watch.enough_memory(chosen.workload.name, "the model", "", chosen.recipe, group.device),
+    ):
         torch.manual_seed(chosen.recipe.seed)
-        return Training(chosen, places, group, progress, observers).run()
+        return Training(chosen, places, group, progress, observers, say if group.writes else _unsaid).run()
 
 
 class Training:
@@ -95,15 +115,18 @@ class Training:
         group: Group,
         progress: Callable[[Progress], None],
         observers: Sequence[Observer],
+        say: Callable[[str], None] = _unsaid,
     ) -> None:
         self.settings, self.places, self.group = chosen, places, group
         self.progress, self.observers = (progress, tuple(observers)) if group.writes else (silent, ())
         workload, recipe = chosen.workload, chosen.recipe
         self.name, self.recipe = workload.name, recipe
-        self.model, self.master = start.pair(chosen, places.teacher, places.root, group.device)
+        self.model, self.master = start.pair(chosen, places.teacher, places.root, group.device, say)
+        given = self.master or (self.model if places.teacher else None)
+        self.teacher_weights = identity.digest(given) if given is not None else ""
         crops = None
         if chosen.method.crops:
-            crops = start.stored_crops(chosen, self.master, places.root, places.out.parent, group)
+            crops = stored_crops(chosen, self.master, places.root, places.out.parent, group, self.progress)
         self.feed = Feed(workload, recipe, places.root, group, self.model.num_classes, crops)
         shared = group.size > 1 and recipe.parallel == "ddp"
         self.validation = Validation(workload, recipe, places.root, self.feed.names, group, shared)
@@ -123,7 +146,7 @@ class Training:
         self.began = time.perf_counter()
 
     def run(self) -> Metrics:
-        """Train to the end, write the checkpoint, and take the state away."""
+        """Train to the end, write the checkpoint, and take the state away, if it is not to stay."""
         kept = state.path_of(self.places.out)
         if self.places.resume and kept.exists():
             self._restore(kept)
@@ -137,9 +160,11 @@ class Training:
                     self._epoch(log)
         finally:
             log.close()
+        if self.places.keep_state:
+            self._keep()
         metrics = self._metrics()
         self.group.wait()
-        if self.group.writes:
+        if self.group.writes and not self.places.keep_state:
             kept.unlink(missing_ok=True)
         return metrics
 
@@ -184,7 +209,7 @@ class Training:
     def step(self, batch: Batch) -> None:
         """One update of the weights."""
         share = self.group.weight(len(batch.indices), self.feed.sizes[self.place.batch])
-        try:
+        with watch.enough_memory(self.name, "a step", "batch", self.recipe, self.group.device), self._compiling():
             batch = batch.to(self.group.device)
             with self.precision.casting():
                 logits, parts = self._forward(batch)
@@ -194,20 +219,21 @@ class Training:
             self.optimizer.zero_grad()
             self.precision.scaled(loss).backward()
             self._update()
-        except RuntimeError as error:
-            if self.recipe.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
-                reason = str(error).splitlines()[0]
-                raise HwsimError(
-                    f"{self.name}: compile must find a compiler that works, got {reason}; pass --set compile=false"
-                ) from error
-            if not watch.is_out_of_memory(error):
-                raise
-            raise HwsimError(
-                f"{self.name}: memory must suffice for a step, got too little on {self.group.device} with batch "
-                f"{self.recipe.batch}; pass --set batch={max(1, self.recipe.batch // 2)}"
-            ) from error
         if self.averaged is not None:
             self.averaged.update(self.model, self.place.step + 1)
+
+    @contextmanager
+    def _compiling(self) -> Iterator[None]:
+        """Within, a compiler that does not work is told in one line."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not (self.recipe.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException)):
+                raise
+            reason = str(error).splitlines()[0]
+            raise HwsimError(
+                f"{self.name}: compile must find a compiler that works, got {reason}; pass --set compile=false"
+            ) from error
 
     def _forward(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """The logits that the model is judged by, and the weighted terms of the loss."""
@@ -306,6 +332,7 @@ class Training:
             **({"switches": json.dumps(changed, sort_keys=True)} if changed else {}),
             "threads": str(torch.get_num_threads()),
             "processes": str(self.group.size),
+            identity.TEACHER: self.teacher_weights,
             **{field.name: str(getattr(self.recipe, field.name)) for field in dataclasses.fields(self.recipe)},
             **{f"{split}_accuracy": f"{value:.6f}" for split, value in scores.items()},
         }
@@ -317,7 +344,7 @@ class Training:
             "data": self.feed.digest(),
             "processes": str(self.group.size),
             "threads": str(torch.get_num_threads()),
-            "teacher_file": str(self.places.teacher or ""),
+            identity.TEACHER: self.teacher_weights,
         }
 
     def _keep(self) -> None:

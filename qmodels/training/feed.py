@@ -93,9 +93,7 @@ class Feed:
         self.epoch, self.batch, self.at_start = 0, 0, self.generator.get_state()
         self.sizes = self._sizes()
         if not self.sizes:
-            raise HwsimError(
-                f"{where}: must have an image for each process, got {len(self.chosen)}; start fewer processes"
-            )
+            raise self._too_few(where)
 
     def _sizes(self) -> list[int]:
         """Images of each step of an epoch, of all processes together."""
@@ -105,6 +103,19 @@ class Feed:
         if last < self.group.size or (self.mixup and last % (2 * self.group.size)):
             sizes.pop()
         return sizes
+
+    def _too_few(self, where: str) -> HwsimError:
+        """The error where an epoch would have no step: its only batch is left out."""
+        count, processes = len(self.chosen), self.group.size
+        if count < processes * (2 if self.mixup else 1):
+            rule = "two images for each process with mixup or cutmix" if self.mixup else "an image for each process"
+            mend = "start fewer processes" if processes > 1 else "add images, or leave out mixup and cutmix"
+            return HwsimError(f"{where}: must have {rule}, got {count}; {mend}")
+        batch = count // (2 * processes) * 2
+        return HwsimError(
+            f"{where}: must fill a batch of {self.recipe.batch} for each process, or hold a multiple of {2 * processes} "
+            f"images, which mixup and cutmix pair, got {count}; pass --set batch={batch}"
+        )
 
     def digest(self) -> str:
         """A hash of how many images there are, and of their classes' names."""
@@ -149,8 +160,10 @@ class Feed:
         shares = [[(self.epoch, int(i)) for i in self.group.share(step)] for step in steps]
         own = torch.Generator()  # else the loader would draw from the one that dropout draws from
         items = _Seeded(self.dataset, self.transform, self.recipe.seed)
-        for batch in DataLoader(items, batch_sampler=shares, num_workers=self.recipe.workers, generator=own):
-            yield Batch(*batch)
+        loader = DataLoader(items, batch_sampler=shares, num_workers=self.recipe.workers, generator=own)
+        with data.told_in_one_line():
+            for batch in loader:
+                yield Batch(*batch)
 
     def _cropped(self, steps: list[Tensor]) -> Iterator[Batch]:
         """Stored crops of the images; drawn step by step, so that a step can be gone on from."""
@@ -223,8 +236,14 @@ class _Seeded(Dataset):
     def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, int, int]:
         epoch, index = item
         path, label = self.folder.samples[index]
+        image = self.folder.loader(path)
         with _seeded(self.seed, 0, epoch, index):
-            return self.transform(self.folder.loader(path)), label, index
+            try:
+                return self.transform(image), label, index
+            except ValueError as error:
+                raise HwsimError(
+                    f"{path}: augmentation must take each image, got {error}; choose another auto_augment"
+                ) from None
 
 
 class _seeded:  # noqa: N801 - a context manager

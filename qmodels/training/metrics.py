@@ -1,5 +1,6 @@
 """What training tells while it runs, and what it came to."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -7,15 +8,22 @@ from dataclasses import dataclass
 class Progress:
     """Told after each step: `step` of `steps`, in `epoch` of `epochs`; loss and accuracy are means over the epoch so far.
 
-    The accuracy, in [0, 1], is that of the model in training on augmented images.
+    The accuracy, in [0, 1], is that of the model in training on augmented images. `before` names what is made before the
+    first step, if that is what is told of: then `step` and `steps` count its images.
     """
 
     step: int
     steps: int
-    epoch: int
-    epochs: int
-    loss: float
-    accuracy: float
+    epoch: int = 0
+    epochs: int = 0
+    loss: float = math.nan
+    accuracy: float = math.nan
+    before: str = ""
+
+    @property
+    def note(self) -> str:
+        """How it goes, in short."""
+        return self.before or f"epoch {self.epoch}, loss {self.loss:.3f}, accuracy {100 * self.accuracy:.1f} %"
 
 
 def silent(_progress: Progress) -> None:

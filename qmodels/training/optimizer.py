@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from qmodels import torchvision_shim  # noqa: F401 - before timm
-from qmodels.training.settings import OWN_SCHEDULE
+from qmodels.training.checks import OWN_SCHEDULE
 from workloads.workload import Recipe
 
 # isort: split

@@ -4,7 +4,7 @@ Scales are searched on the first training images *before* the model is copied to
 process takes from its own first batch would differ between them from then on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -12,39 +12,78 @@ from torch import nn
 
 import workloads
 from hwsim.errors import HwsimError
-from hwsim.tensors import digest
-from qmodels import builder, crop_labels, data, models
+from qmodels import builder, checkpoint, data, models
 from qmodels.calibrate import calibrate
-from qmodels.cropping import DIGITS, Drawing, whole_images
-from qmodels.crops import Crops
+from qmodels.training import watch
 from qmodels.training.feed import chosen
-from qmodels.training.parallel import Group
 from qmodels.training.settings import Settings
+from workloads.models import plain_of
+
+# isort: split
+import timm
+
+PRETRAINED = "pretrained"
+"""In place of a file: the weights that timm has."""
 
 
 def pair(
-    settings: Settings, teacher: Path | None, root: Path | None, device: torch.device
+    settings: Settings,
+    teacher: Path | str | None,
+    root: Path | None,
+    device: torch.device,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[nn.Module, nn.Module | None]:
     """The model to train and its float teacher (None without), in eval mode on `device`.
 
-    `teacher` is the file of the teacher's checkpoint, the shipped one by default. Raises HwsimError where there is none or
+    `teacher` is the file of the teacher's checkpoint, the shipped one by default, or PRETRAINED; a float model, which has no
+    teacher, starts from it, but for a head of other classes, which `say` is told. Raises HwsimError where there is none or
     it is of another model.
     """
     workload, recipe = settings.workload, settings.recipe
-    student = _student(settings)
     master = None
     if recipe.teacher:
+        student = _student(settings)
         master = _teacher(settings, teacher).requires_grad_(False).to(device)
         student.load_state_dict(master.state_dict(), strict=False)  # what quantization added is not in there
         _recalibrate_weights(student)
-    elif teacher is not None:
+    elif teacher is None:
+        student = _student(settings)
+    elif workload.bits.is_float:
+        student = _begun(settings, teacher, say)
+    else:
         raise HwsimError(f"{workload.name}: must have no teacher, got {teacher}; leave out --teacher")
     student = student.to(device)
     if not workload.bits.is_float:
-        calibrate(student, _calibration_images(settings, root).to(device))
+        with watch.enough_memory(workload.name, "the first scales", "calibration", recipe, device):
+            calibrate(student, _calibration_images(settings, root).to(device))
     if settings.method.hard_distillation and hasattr(student, "set_distilled_training"):
         student.set_distilled_training(True)  # while it trains, it gives the logits of both heads
     return student, master
+
+
+def _begun(settings: Settings, given: Path | str, say: Callable[[str], None]) -> nn.Module:
+    """A float model with the weights of a file, or timm's; a head of other classes keeps its random ones."""
+    workload = settings.workload
+    if given == PRETRAINED:
+        own = timm.get_pretrained_cfg(workload.model.timm).num_classes
+        if own != workload.model.classes:
+            say(f"{workload.name}: starts from timm's weights but for the head, which has {own} classes there")
+        return _student(settings, pretrained=True)
+    student = _student(settings)
+    tensors, metadata = checkpoint.read(Path(given))
+    other = workloads.find(metadata["workload"])
+    if not other.bits.is_float or plain_of(other.model.name) != plain_of(workload.model.name):
+        raise HwsimError(
+            f"{workload.name}: must start from a float model of the layers and width of {workload.model.name}, got {given} "
+            f"of {other.name}; leave out --teacher, or give another"
+        )
+    if other.model.classes != workload.model.classes:
+        said = student.pretrained_cfg["classifier"]
+        heads = tuple(f"{name}." for name in ((said,) if isinstance(said, str) else said))
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(heads)}
+        tensors |= {name: tensor for name, tensor in student.state_dict().items() if name.startswith(heads)}
+        say(f"{workload.name}: starts from {given} but for the head, which has {other.model.classes} classes there")
+    return checkpoint.fill(student, tensors, Path(given))
 
 
 def _calibration_images(settings: Settings, root: Path | None) -> torch.Tensor:
@@ -54,28 +93,6 @@ def _calibration_images(settings: Settings, root: Path | None) -> torch.Tensor:
     return torch.stack([dataset[int(i)][0] for i in used])
 
 
-def stored_crops(settings: Settings, master: nn.Module | None, root: Path | None, beside: Path, group: Group) -> Crops:
-    """The crops that the method learns from, with a teacher's answers; the teacher is asked for what is not stored yet.
-
-    They lie in the folder `crop_labels` of the recipe, else in one beside the checkpoint.
-    """
-    workload, recipe = settings.workload, settings.recipe
-    batches = data.batches(workload, "train", root)
-    count = int(chosen(batches.dataset, recipe.images).max()) + 1
-    images, (_, *size) = whole_images(batches.dataset), models.image_of(workload.model)
-    folder = Path(recipe.crop_labels) if recipe.crop_labels else beside / f"crops-{recipe.teacher}-{count}"
-    if master is not None and not recipe.crop_labels and group.writes:
-        drawing = DIGITS if workload.dataset.kind == "digits" else Drawing()
-        facts = {"teacher": recipe.teacher, "weights": _digest(master), "data": batches.part(0, count).fingerprint()}
-        crop_labels.make(folder, images, count, master, tuple(size), drawing, facts)
-    group.wait()
-    return Crops(images, crop_labels.CropLabels(folder), settings.method.crops, tuple(size))
-
-
-def _digest(model: nn.Module) -> str:
-    return digest({name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}, {})
-
-
 def filled(settings: Settings, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
     """A student on the CPU with `tensors` as its weights and scales."""
     model = _student(settings)
@@ -83,19 +100,20 @@ def filled(settings: Settings, tensors: Mapping[str, torch.Tensor]) -> nn.Module
     return model
 
 
-def _student(settings: Settings) -> nn.Module:
+def _student(settings: Settings, pretrained: bool = False) -> nn.Module:
+    workload = settings.workload
     overrides = {"drop_path_rate": settings.recipe.drop_path} if settings.recipe.drop_path else {}
     try:
-        model = models.create(settings.workload.model.name, **overrides)
+        model = models.create(workload.model.name, pretrained, **overrides)
     except TypeError:
         raise HwsimError(
-            f"{settings.workload.name}: drop_path must be 0, as {settings.workload.model.name} has none, "
-            f"got {settings.recipe.drop_path}; leave it out"
+            f"{workload.name}: drop_path must be 0, as {workload.model.name} has none, got {settings.recipe.drop_path}; "
+            "leave it out"
         ) from None
-    return models.quantize(model, settings.workload.bits, settings.method)
+    return models.quantize(model, workload.bits, settings.method, layer_bits=settings.layer_bits)
 
 
-def _teacher(settings: Settings, file: Path | None) -> nn.Module:
+def _teacher(settings: Settings, file: Path | str | None) -> nn.Module:
     workload, name = settings.workload, settings.recipe.teacher
     own = workloads.find(name)
     if not own.bits.is_float:
@@ -105,12 +123,21 @@ def _teacher(settings: Settings, file: Path | None) -> nn.Module:
             f"{workload.name}: teacher must be of the model {workload.model.name}, got {name}, of other layers or width; "
             "pass --set teacher=NAME"
         )
+    if file == PRETRAINED:
+        classes = timm.get_pretrained_cfg(own.model.timm).num_classes
+        if classes != own.model.classes:
+            raise HwsimError(
+                f"{workload.name}: a teacher must know the {own.model.classes} classes, got timm's weights for {classes}; "
+                f"train --workload {name} --teacher {PRETRAINED} first, and give its file with --teacher"
+            )
+        return models.quantize(models.create(own.model.name, pretrained=True), own.bits, own.method)
     if file is None and builder.shipped(own) is None:
         raise HwsimError(
             f"{workload.name}: must start from the float weights of {name}, got no file; pass --teacher FILE (made by "
-            f"`hwsim train --workload {name}`), or --set teacher=none to start from random weights"
+            f"`hwsim train --workload {name}`), --teacher {PRETRAINED} (timm's), or --set teacher=none to start from random "
+            "weights"
         )
-    return builder.build(own, file)
+    return builder.build(own, None if file is None else Path(file))
 
 
 def _recalibrate_weights(model: nn.Module) -> None:

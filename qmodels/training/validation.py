@@ -8,10 +8,12 @@ from torch.utils.data import DataLoader
 
 from hwsim.errors import HwsimError
 from qmodels import data
+from qmodels.training import watch
 from qmodels.training.parallel import Group
 from workloads.workload import Recipe, Workload
 
 CHUNK = 128
+"""Images judged at once, at most; never more than two batches, so that what trains can be judged."""
 
 
 class Validation:
@@ -24,13 +26,24 @@ class Validation:
         self.splits = tuple(split for split in data.splits(workload, root) if split != "train")
         self.images = {split: data.batches(workload, split, root, size=CHUNK) for split in self.splits}
         for split in self.splits if workload.dataset.kind != "digits" else ():
-            found = tuple(self.images[split].dataset.classes)
-            if found != names:
-                odd = sorted(set(found) ^ set(names))
-                raise HwsimError(
-                    f"{root}/{split}: must have the same {len(names)} classes as train, got {len(found)}, "
-                    f"{odd[0]} in one alone; mend the data"
-                )
+            self._check_classes(split, tuple(self.images[split].dataset.classes), names)
+
+    def _check_classes(self, split: str, found: tuple[str, ...], names: tuple[str, ...]) -> None:
+        """Raise HwsimError where `split` has other classes than `train`, whose `names` they are, or in another order."""
+        if found == names:
+            return
+        odd = sorted(set(found) ^ set(names))
+        if odd or len(found) != len(names):
+            what = f"{odd[0]} in one alone" if odd else "a name in one twice"
+            raise HwsimError(
+                f"{self.root}/{split}: must have the same {len(names)} classes as train, got {len(found)}, {what}; mend the "
+                "data"
+            )
+        at = next(i for i, (one, other) in enumerate(zip(found, names, strict=True)) if one != other)
+        raise HwsimError(
+            f"{self.root}/{split}: must have the classes in the order of train, got {found[at]} as class {at}, there "
+            f"{names[at]}; save the data again with one order"
+        )
 
     @torch.no_grad()
     def accuracy(self, model: nn.Module, split: str) -> float:
@@ -43,11 +56,14 @@ class Validation:
         model.eval()
         right, device = 0, self.group.device
         own = torch.Generator()  # else the loader would draw from the one that dropout draws from
+        size = min(CHUNK, 2 * self.recipe.batch)
         loader = DataLoader(
-            batches.dataset, CHUNK, sampler=range(start, stop), num_workers=self.recipe.workers, generator=own
+            batches.dataset, size, sampler=range(start, stop), num_workers=self.recipe.workers, generator=own
         )
-        for images, labels in loader:
-            right += int((model(images.to(device)).argmax(1) == labels.to(device)).sum())
+        memory = watch.enough_memory(self.workload.name, f"judging {split}", "batch", self.recipe, device)
+        with memory, data.told_in_one_line():
+            for images, labels in loader:
+                right += int((model(images.to(device)).argmax(1) == labels.to(device)).sum())
         model.train(was_training)
         if self.shared:
             right = int(self.group.sum([right])[0])

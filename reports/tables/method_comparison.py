@@ -64,8 +64,14 @@ def _note(records: Sequence[Record], compared: Sequence[Group], without: Mapping
         f" quant{_on(records, 'test')}; integers: the integer simulator{_on(records, 'integer')}. Time: of the calibration,"
         " on whatever else the machine did. Size: codes packed, floats at 32 bits, scales and zero points. Operations: by"
         f" {rules}; a multiplication by a shift counts as one of its code's width."
-        f"{''.join(f' Not defined: {why}.' for why in dict.fromkeys(without.values()))}"
+        f"{_changes(records)}{''.join(f' Not defined: {why}.' for why in dict.fromkeys(without.values()))}"
     )
+
+
+def _changes(records: Sequence[Record]) -> str:
+    """Which methods were changed, and how."""
+    made = {(r.tag("label"), r.tag("changes")) for r in select(records, "method_accuracy") if r.tag("changes")}
+    return "".join(f" {name}: with {changes}." for name, changes in sorted(made))
 
 
 def _on(records: Sequence[Record], split: str) -> str:

@@ -18,7 +18,7 @@ def method_units(records: Sequence[Record]) -> Table | None:
     rows: dict[tuple[str, str, str, str, str, str], list[Bits]] = {}
     for key in sorted(needed, key=lambda key: order.index(key) if key in order else len(order)):
         for unit in needed[key]:
-            told = (label(key[0], ()), key[2], unit.name, f"{unit.nodes:g}", engineering(unit.times), unit.charged)
+            told = (label(key[0], ()), key[2], unit.name, f"{unit.nodes:.3g}", engineering(unit.times), unit.charged)
             rows.setdefault(told, []).append(key[1])
     methods = list(dict.fromkeys((model, method) for model, method, *_ in rows))
     cells = [
@@ -31,7 +31,7 @@ def method_units(records: Sequence[Record]) -> Table | None:
         " boundaries. Row and column sums: of codes at run time, for zero points of the other operand; constant: the same"
         " for a shift grid's. Partial sums: a product per group of channels. Channel scales: of what a LayerNorm reads."
         " Nodes: how many need it. Charged: counted among the cost model's actions; as the multiplication that a shift stands"
-        " for; or in this table alone."
+        " for."
     )
     several = len({row[0] for row in cells}) > 1
     columns = ("Model", "Method", "Unit", "Bits", "Nodes", "Actions per image", "Charged")

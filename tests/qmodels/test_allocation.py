@@ -15,6 +15,7 @@ from hwsim.cost.table import tally
 from hwsim.cost.work import work
 from hwsim.errors import HwsimError
 from qmodels import allocation, builder, checkpoint, data, method, models, widths
+from qmodels import method as methods
 from qmodels.calibrate import calibrate
 from qmodels.evidence import trace_model
 
@@ -175,10 +176,27 @@ def test_the_report_says_what_it_is_made_of(found):
 
 def test_candidates_lie_around_the_target():
     bits = workloads.find("digits_deit_w4a4_lsq").bits
-    assert allocation.candidates_of(W6.bits) == (4, 5, 6, 7, 8)
-    assert allocation.candidates_of(W8.bits) == (6, 7, 8, 9, 10)
-    assert allocation.candidates_of(bits) == (2, 3, 4, 5, 6)
-    assert allocation.candidates_of(dataclasses.replace(bits, weights=3, activations=3)) == (2, 3, 4, 5)
+    lsq = methods.find("lsq")
+    assert allocation.candidates_of(W6.bits, lsq) == (4, 5, 6, 7, 8)
+    assert allocation.candidates_of(W8.bits, lsq) == (6, 7, 8, 9, 10)
+    assert allocation.candidates_of(bits, lsq) == (2, 3, 4, 5, 6)
+    assert allocation.candidates_of(dataclasses.replace(bits, weights=3, activations=3), lsq) == (2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("method", "wanted"),
+    [
+        ("isvit", (6, 7, 8)),
+        ("repqvit", (6, 7, 8)),
+        ("ptq4vit", (6, 7, 8)),
+        ("ptqvit", (6, 7, 8, 9, 10)),
+        ("fqvit", (6, 7, 8, 9, 10)),  # whose softmax has a width of its own
+    ],
+)
+def test_candidates_end_where_the_grids_of_the_method_do(method, wanted):
+    found = methods.find(method)
+    assert allocation.candidates_of(W8.bits, found) == wanted
+    assert any(row.gemm for row in allocation.rows_of(W8, found, {"blocks.*.attn.*": (wanted[-1],) * 2}))
 
 
 def test_candidates_may_be_given(teacher, images):
@@ -201,7 +219,8 @@ def test_candidates_may_be_given(teacher, images):
         ({"bops_g": -1}, "bops_g: a budget must be above 0, got -1 G BOPs; leave it out for no limit"),
         ({}, "allocation: a budget is needed, got none; give a size in MB, or G bit operations"),
         ({"size_mb": 1, "candidates": []}, "candidates: one width or more is needed, got none; say which, as 4,5,6"),
-        ({"size_mb": 1, "candidates": [4, 11]}, "candidates: must be 2..10 bits, got 11; leave it out"),
+        ({"size_mb": 1, "candidates": [4, 11]}, "candidates: must be 2..10 bits by lsq, got 11; pass --candidates 4"),
+        ({"size_mb": 1, "candidates": [1]}, "candidates: must be 2..10 bits by lsq, got 1; leave it out"),
     ],
 )
 def test_what_cannot_be_met_is_said_before_anything_is_measured(teacher, images, monkeypatch, asked, message):
@@ -226,8 +245,9 @@ def test_a_target_of_two_widths_needs_candidates(teacher, images):
 
 def test_a_method_without_such_widths_says_so(teacher, images, monkeypatch):
     monkeypatch.setattr(allocation, "perturbations", None)
-    with pytest.raises(HwsimError, match=r"^logsqrt2: bits must be 1\.\.8, got 10"):
-        allocation.for_budget(W8, "repqvit", teacher, images, size_mb=1)
+    line = r"^candidates: must be 2\.\.8 bits by repqvit, got 10; pass --candidates 6,8$"
+    with pytest.raises(HwsimError, match=line):
+        allocation.for_budget(W8, "repqvit", teacher, images, size_mb=1, candidates=(6, 8, 10))
 
 
 def test_nothing_is_left_of_measuring(teacher, images, found):

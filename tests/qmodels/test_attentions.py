@@ -12,7 +12,7 @@ from qmodels.layers.irm import Irm
 from qmodels.layers.quant_attention import QuantAttention
 from qmodels.layers.quant_linear import QuantLinear
 from qmodels.layers.quant_matmul import QuantMatMul
-from qmodels.layers.quant_products import ATTENTIONS, QuantProducts, insert
+from qmodels.layers.quant_products import ATTENTIONS, QuantProducts, aside, insert
 from qmodels.methods.lsq import LSQ
 from qmodels.methods.qvit import QVIT
 from qmodels.quantizers.lsq import Lsq
@@ -119,6 +119,33 @@ def test_a_weight_taken_alone_goes_through_its_quantizers():
     inserted = insert(attention, QuantMatMul(nn.Identity(), nn.Identity()), QuantMatMul(nn.Identity(), nn.Identity()))
     with torch.no_grad():
         assert torch.equal(inserted.eval()(x), exact(quantizers[0](x)))
+        seen = []
+        inserted.qkv.register_forward_pre_hook(lambda module, inputs, more: seen.append(more["bias"]), with_kwargs=True)
+        parts = torch.cat((exact.q_bias, exact.k_bias, exact.v_bias))
+        inserted.qkv.bias = nn.Parameter(torch.randn(48))  # of a method that corrects biases: both are added
+        exact.q_bias.data, exact.k_bias, exact.v_bias.data = (parts + inserted.qkv.bias).chunk(3)
+        assert torch.equal(inserted(x), exact(quantizers[0](x)))
+        assert torch.equal(seen[0], parts)
+
+
+def test_who_looks_on_aside_multiplies_for_itself():
+    torch.manual_seed(0)
+    x, seen = torch.randn(3, 5, 16), []
+    attention = insert(AttentionRope(16, 2).eval(), _Loud(), _Loud())
+
+    def look(module, inputs):
+        with aside(attention):
+            seen.append(torch.matmul(x[0, :2], x[0].mT) @ x[0])
+
+    wanted = attention(x)
+    with aside(attention), pytest.raises(IllegalModel, match=r"must multiply twice, q k\^T and A v, got 0; "):
+        attention(x)
+    attention.proj.register_forward_pre_hook(look)
+    attention.qkv.register_forward_pre_hook(look)
+    assert torch.equal(attention(x), wanted)
+    assert torch.equal(seen[0], x[0, :2] @ x[0].mT @ x[0])
+    assert len(seen) == 2
+    assert len(attention.qk.seen) == len(attention.av.seen) == 2
 
 
 def test_a_layer_of_float_weights_that_is_called_whole_quantizes_its_input_once():

@@ -28,19 +28,21 @@ from qmodels.verification import verify
 from workloads import topologies
 from workloads.bits import Bits
 
-CONVNETS = (
-    "resnet18",
+CONVNETS = ("resnet18", "resnet26d", "mobilenetv3_small_100")
+HYBRIDS = ("vit_tiny_r_s16_p8_224",)
+LARGER = (
     "resnet50",
-    "resnet26d",
     "convnext_tiny",
     "efficientnet_b0",
     "mobilenetv2_100",
-    "mobilenetv3_small_100",
+    "vit_small_r26_s32_224",
+    "vit_base_r50_s16_224",
 )
-HYBRIDS = ("vit_tiny_r_s16_p8_224", "vit_small_r26_s32_224", "vit_base_r50_s16_224")
 
 
-@pytest.mark.parametrize("name", [*CONVNETS, *HYBRIDS])
+@pytest.mark.parametrize(
+    "name", [*CONVNETS, *HYBRIDS, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER)]
+)
 def test_macs_are_those_of_pytorchs_counter(name):
     workload = workloads.find(f"{name}_w4a4")
     with torch.device("meta"):

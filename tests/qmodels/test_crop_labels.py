@@ -81,10 +81,53 @@ def test_a_run_that_was_stopped_goes_on(images, teacher, tmp_path):
 
     make(tmp_path / "a", counted, 10, teacher, SIZE, DRAWING, {"teacher": "t"}, progress=lambda *n: done.append(n))
     assert asked == [8, 9]
-    assert done == [(4, 10), (8, 10), (10, 10)]
+    assert done == [(10, 10), (10, 10)]
+    make(tmp_path / "a", counted, 10, teacher, SIZE, DRAWING, {"teacher": "t"}, batch=1, progress=print)
+    assert asked == [8, 9]
     _make(tmp_path / "b", images, teacher)
     for a, b in zip(sorted((tmp_path / "a").iterdir()), sorted((tmp_path / "b").iterdir()), strict=True):
         assert a.read_bytes() == b.read_bytes()
+
+
+def test_several_processes_make_parts_of_their_own_and_wait_for_the_files(images, teacher, tmp_path, monkeypatch):
+    asked, told = {0: [], 1: []}, []
+
+    def one(rank):
+        def counted(index):
+            asked[rank].append(index)
+            return images[index]
+
+        facts, more = {"teacher": "t"}, {"rank": rank, "ranks": 2, "batch": 6}
+        if rank == 0:
+            more["progress"] = lambda *n: told.append(n)
+        return make(tmp_path / "two", counted, 10, teacher, SIZE, DRAWING, facts, **more)
+
+    made = []
+    monkeypatch.setattr(crop_labels.time, "sleep", lambda _: made.append(one(1)))  # the other's turn
+    made.append(one(0))
+    assert asked == {0: [0, 1, 2, 3, 8, 9], 1: [4, 5, 6, 7]}
+    assert [labels.images for labels in made] == [10, 10]
+    assert told[-1] == (10, 10)
+    assert told == sorted(told)
+    _make(tmp_path / "one", images, teacher, batch=6)
+    for a, b in zip(sorted((tmp_path / "one").iterdir()), sorted((tmp_path / "two").iterdir()), strict=True):
+        assert a.read_bytes() == b.read_bytes()
+
+
+def test_answers_about_other_images_or_classes(images, teacher, tmp_path):
+    labels = make(tmp_path, images.__getitem__, 10, teacher, SIZE, DRAWING, {"data": "10 images"})
+    labels.check(SIZE, 7, lambda n: f"{n} images")
+    for wrong, said in (
+        ((SIZE, 8, str), "classes 8, got 7"),
+        (((8, 9), 7, str), "size [8, 9], got [8, 8]"),
+        ((SIZE, 7, lambda n: f"{n} others"), "data 10 others, got 10 images"),
+    ):
+        with pytest.raises(BadFile) as told:
+            labels.check(*wrong)
+        assert str(told.value) == (
+            f"{tmp_path}: must hold answers to these images, {said}; choose another folder, or leave out crop_labels to have "
+            "them made"
+        )
 
 
 def test_other_settings_do_not_mix_with_what_is_there(images, teacher, tmp_path):
@@ -121,7 +164,7 @@ def test_what_is_wrong_with_a_folder(images, teacher, tmp_path):
         BadFile, match=r"part-00001.safetensors: must hold crop labels, got .*; remove the folder and make"
     ):
         CropLabels(tmp_path).of(5)
-    with pytest.raises(BadFile, match=r"part-00001.safetensors: is truncated"):
+    with pytest.raises(BadFile, match=r"part-00001.safetensors: must hold crop labels, got .*; remove the folder and"):
         _make(tmp_path, images, teacher)
     _write(tmp_path / "part-00000.safetensors", tensors, {**text, "format": "else"})
     with pytest.raises(BadFile, match=r"must hold crop labels, got the format else; remove the folder"):

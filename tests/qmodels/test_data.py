@@ -51,6 +51,17 @@ def test_image_folder(tmp_path):
     assert images.shape == (3, 3, 224, 224)
     assert labels.tolist() == [0, 0, 1]
     assert images[0].mean() < images[2].mean()
+    two = data.batches(workloads.find("deit_tiny_patch16_224_w4a4"), "validation", tmp_path, limit=2)
+    assert next(iter(two))[1].tolist() == [0, 1], "class by class as they lie, a part of them is of all classes"
+    assert [next(iter(each))[1].tolist() for each in (two.spread(1), two.part(1, 2))] == [[0], [1]]
+    assert len({each.fingerprint() for each in (two, two.spread(1), two.part(0, 2).part(1, 2))}) == 3
+
+
+def test_digits_are_spread_where_that_is_asked_for():
+    images, labels = data.load(workloads.find("digits_w4a4"), "test", limit=10)
+    (few,) = data.batches(workloads.find("digits_w4a4"), "test", limit=10).part(1, 10).spread(3)
+    assert torch.equal(few[0], images[[1, 4, 7]])
+    assert torch.equal(few[1], labels[[1, 4, 7]])
 
 
 def test_a_missing_or_empty_folder_is_named(tmp_path):

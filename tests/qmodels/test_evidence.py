@@ -8,7 +8,7 @@ import torch
 import workloads
 from hwsim.errors import UnknownName
 from hwsim.lower import recipe
-from qmodels import data, evidence
+from qmodels import builder, checkpoint, data, evidence, identity
 from qmodels.what_if import WhatIf
 
 WORKLOAD = workloads.find("digits_w4a4")
@@ -56,6 +56,21 @@ def test_the_mixed_form_is_compared_in_both_dtypes(subject, batches):
 )
 def test_the_teacher_is_the_one_that_is_shipped(name, teacher):
     assert evidence.teacher_of(workloads.find(name)) == (teacher and workloads.find(teacher))
+
+
+def test_the_teacher_is_the_one_that_a_checkpoint_learned_from(tmp_path, monkeypatch):
+    model, teacher = builder.build(WORKLOAD), builder.build("digits_float")
+    shipped = identity.digest(teacher)
+    for said, found in (
+        ({}, "digits_float"),
+        ({"teacher": "digits_float", identity.TEACHER: shipped}, "digits_float"),
+        ({"teacher": "digits_float", identity.TEACHER: "of another"}, None),
+        ({"teacher": ""}, None),
+    ):
+        checkpoint.save(model, WORKLOAD.name, tmp_path / "c", said)
+        assert evidence.teacher_of(WORKLOAD, tmp_path / "c") == (found and workloads.find(found))
+    monkeypatch.setattr(evidence, "trace_model", lambda *_: None)
+    assert evidence.subject_of(WORKLOAD, tmp_path / "c").checkpoint == tmp_path / "c"
 
 
 def test_agreement_is_that_of_the_mixed_form(subject, batches):

@@ -106,6 +106,20 @@ def test_a_split_without_labels_is_not_there(hub, tmp_path):
     assert str(told.value) == f"{at}: must have a split test with labels, got train; choose other data"
 
 
+@pytest.mark.parametrize("alone", [None, -1])
+def test_a_row_without_a_label_among_others_is_named(alone, hub, tmp_path):
+    pictures(tmp_path / "plain" / "train", 2)
+    found = rows(hub, tmp_path / "plain" / "train")
+    spoiled = found.remove_columns("kind").add_column("kind", [0, 1, alone, 1]).cast(found.features)
+    spoiled.to_parquet(tmp_path / "parquet" / "train.parquet")
+    with pytest.raises(BadFile) as told:
+        data.batches(WORKLOAD, "train", Path(f"hf:{tmp_path}/parquet"))
+    got = "null" if alone is None else alone
+    assert str(told.value) == (
+        f"hf:{tmp_path}/parquet, train, row 2: label must be a class, 0..1, got {got}; mend or remove the row"
+    )
+
+
 def test_columns_are_found_by_type_or_by_name(hub, tmp_path):
     pictures(tmp_path / "plain" / "train", 1)
     source = tmp_path / "plain" / "train"

@@ -176,6 +176,12 @@ def _without(state, key):
             lambda s: {"weight": 3},
             "must hold a state dict, alone or as `model`, got dict; give a .pth file of the project",
         ),
+        (
+            lambda s: {**s, "head.act.signed": torch.ones(2)},
+            "head.act.signed must hold one number, got 2; check model and method of the workload",
+        ),
+        (lambda s: {**s, "head.alpha": torch.ones(0)}, "head.alpha must hold one number, got 0; check model and"),
+        (lambda s: {**s, 3: torch.ones(1)}, "must hold a state dict, alone or as `model`, got dict; give a .pth file"),
         (lambda s: {}, "must hold a state dict, alone or as `model`, got dict; give a .pth file of the project"),
     ],
 )
@@ -210,7 +216,7 @@ class Runs:
         return print, ("code was run",)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a pickle", Runs()])
+@pytest.mark.parametrize("content", [b"", b"not a pickle", b"\x80\x02a.", b"\x80\x02J\x01", Runs()])
 def test_no_code_is_run(content, tmp_path, capsys):
     file = tmp_path / "bad.pth"
     if isinstance(content, bytes):

@@ -61,7 +61,12 @@ def same(one, other):
 
 @pytest.mark.parametrize(
     ("form", "what_if", "backend"),
-    [("mixed", None, "loky"), ("lowered", None, "loky"), ("mixed", WHAT_IF, "loky"), ("lowered", None, "dask")],
+    [
+        ("mixed", None, "loky"),
+        pytest.param("lowered", None, "loky", marks=pytest.mark.slow),
+        pytest.param("mixed", WHAT_IF, "loky", marks=pytest.mark.slow),
+        ("lowered", None, "dask"),
+    ],
 )
 def test_many_workers_show_what_one_does(form, what_if, backend, batches, request, tmp_path):
     if backend == "dask":

@@ -14,6 +14,7 @@ from qmodels import builder, checkpoint, data, models, ptq, reconstruction_study
 from qmodels.calibrate import calibrate as in_one_pass
 from qmodels.contest import FLOAT, STUDY, Comparison, Run, judging, reasons
 from qmodels.evaluation import accuracy
+from qmodels.peak_memory import Peak
 from qmodels.side_by_side import compare, finished
 from workloads.bits import Bits
 
@@ -36,8 +37,8 @@ def quick():
 def stand_in(calls):
     """A calibration of the other kind, scales by least squared error in one pass, with the face of `ptq.calibrate`."""
 
-    def calibrate(workload, *, out, method, images, seed, teacher, root, resume, progress):
-        calls.append((workload.name, method, images, seed, teacher, root, resume))
+    def calibrate(workload, *, out, method, changes, images, seed, teacher, root, resume, progress):
+        calls.append((workload.name, method, images, seed, teacher, root, resume, changes))
         model = checkpoint.empty(workload)
         model.load_state_dict(builder.build("digits_float").state_dict(), strict=False)
         for module in model.modules():
@@ -46,7 +47,7 @@ def stand_in(calls):
         progress(SimpleNamespace(share=0.5, unit="blocks.0"))
         in_one_pass(model, data.load(workload, "train", limit=images)[0])
         checkpoint.save(model, workload.name, out)
-        return SimpleNamespace(seconds=1.234)
+        return SimpleNamespace(seconds=1.234, peak=Peak(before=2 * 10**8, bytes=3 * 10**8))
 
     return calibrate
 
@@ -68,7 +69,7 @@ def test_each_run_is_a_file_of_records(whole):
     assert [call[:4] for call in calls] == [
         (f"digits_deit_{r.bits.name}_{r.method}", r.method, 4, 0) for r in COMPARISON.runs
     ]
-    assert {call[4:] for call in calls} == {(None, None, True)}
+    assert [call[4:] for call in calls] == [(None, None, True, {})] * 4
     found = finished(COMPARISON, folder)
     assert tuple(found) == NAMES
     assert sorted(read_folder(folder), key=str) == sorted((r for rows in found.values() for r in rows), key=str)
@@ -79,7 +80,7 @@ def test_each_run_is_a_file_of_records(whole):
         }
         assert {r.workload for r in rows} == {f"digits_deit_{run.bits.name}_{run.method}"}
         assert values(rows, "method_seconds") == {"": 1.23}
-        assert values(rows, "method_peak")[""] > 1e8
+        assert values(rows, "method_peak") == {"": 3 * 10**8}
         assert values(rows, "method_mismatches") == {"node_by_node": 0, "free_running": 0}
         assert set(values(rows, "method_unit")) == {"row sums", "column sums"}
     assert {(p.done, p.files) for p in told if p.name == NAMES[3]} == {(3, 6)}
@@ -97,7 +98,7 @@ def test_what_is_judged_is_the_checkpoint_on_the_test_images(whole):
     found = values(read_records(folder / "w3a3-ptq_mse-seed0.jsonl"), "method_accuracy")
     model, images = model.double(), images.double()
     assert found["test"] == pytest.approx(accuracy(model, images, labels))
-    assert found["integer"] == pytest.approx(accuracy(model, images[:3], labels[:3]))
+    assert found["integer"] == pytest.approx(accuracy(model, images[::4], labels[::4]))
 
 
 def test_the_float_model_heads_them_and_quantizers_stand_alone(whole):
@@ -115,15 +116,17 @@ class _Stopped(BaseException):
 
 def test_what_was_stopped_goes_on(whole, tmp_path):
     def stop(p):
-        if (p.name, p.share) == (NAMES[4], 0.5):
+        if (p.name, p.share) == (NAMES[5], 0.5):
             raise _Stopped
 
     calls = []
+    for name in NAMES[1:4]:
+        write_records(finished(COMPARISON, whole[0])[name], tmp_path / f"{name}.jsonl")
     with pytest.raises(_Stopped):
         list(compare(COMPARISON, tmp_path, calibrate=stand_in(calls), progress=stop))
-    assert tuple(finished(COMPARISON, tmp_path)) == NAMES[:4]
-    assert [n for n, _ in compare(COMPARISON, tmp_path, calibrate=stand_in(calls))] == list(NAMES[4:])
-    assert [call[1] for call in calls[2:]] == ["ptq_minmax", "ptq_minmax", "ptq_mse"]  # the one that was stopped, twice
+    assert tuple(finished(COMPARISON, tmp_path)) == NAMES[:5]
+    assert [n for n, _ in compare(COMPARISON, tmp_path, calibrate=stand_in(calls))] == [NAMES[5]]
+    assert [call[1] for call in calls] == ["ptq_minmax", "ptq_mse", "ptq_mse"]  # the one that was stopped, twice
     unlike = ("method_seconds", "method_peak")
     for name in NAMES:
         first, second = (finished(COMPARISON, folder)[name] for folder in (whole[0], tmp_path))
@@ -132,13 +135,13 @@ def test_what_was_stopped_goes_on(whole, tmp_path):
 
 
 def test_a_run_in_another_process_hands_is_passed_over(whole, tmp_path):
-    for name in NAMES[:4]:
+    for name in (*NAMES[:3], NAMES[4]):
         write_records(finished(COMPARISON, whole[0])[name], tmp_path / f"{name}.jsonl")
     (tmp_path / "checkpoints").mkdir()
-    with (tmp_path / "checkpoints" / f"{NAMES[4]}.lock").open("w") as other:
+    with (tmp_path / "checkpoints" / f"{NAMES[3]}.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         assert [n for n, _ in compare(COMPARISON, tmp_path, calibrate=stand_in([]))] == [NAMES[5]]
-    assert [n for n, _ in compare(COMPARISON, tmp_path, calibrate=stand_in([]))] == [NAMES[4]]
+    assert not (tmp_path / f"{NAMES[3]}.jsonl").exists()
 
 
 @pytest.mark.parametrize("changes", [{"images": 5}, {"limit": 11}, {"integer_images": None}, {"teacher": "random"}])
@@ -152,6 +155,19 @@ def test_a_folder_has_one_setting(whole, changes):
     )
 
 
+def test_a_run_that_was_begun_with_other_settings_is_told_how_to_go_on(whole, tmp_path):
+    for name in NAMES[:2]:
+        write_records(finished(COMPARISON, whole[0])[name], tmp_path / f"{name}.jsonl")
+    path = tmp_path / "checkpoints" / f"{NAMES[2]}.safetensors.state"
+
+    def calibrate(workload, **given):
+        raise BadFile(f"{path}: rate must be 2 to go on, got 1; leave out --resume")
+
+    with pytest.raises(BadFile) as caught:
+        next(compare(COMPARISON, tmp_path, calibrate=calibrate))
+    assert str(caught.value) == f"{path}: rate must be 2 to go on, got 1; compare as it was begun, or remove {path}"
+
+
 def test_further_methods_join_a_folder(whole):
     more = dataclasses.replace(COMPARISON, methods=(*COMPARISON.methods, "ptq_percentile"), bits=(W3A3,))
     assert tuple(finished(more, whole[0])) == (FLOAT, STUDY, *NAMES[4:])
@@ -163,6 +179,30 @@ def test_the_command_is_told_whole():
     assert full.command(Run("ptq_mse", Bits(4, 8), 2)) == (
         "hwsim compare --workload digits_deit --methods ptq_mse --bits w4a8 --seeds 2 --images 4 --teacher t.safetensors "
         "--data d --limit 12 --integer-images 3"
+    )
+
+
+def test_a_method_may_be_changed(whole, tmp_path):
+    for name in NAMES[:2]:
+        write_records(finished(COMPARISON, whole[0])[name], tmp_path / f"{name}.jsonl")
+    changed = dataclasses.replace(
+        COMPARISON, methods=("ptq_minmax", "isvit"), bits=(W3A3,), changes=(("isvit.reconstruct.iterations", "7"),)
+    )
+    assert [changed.command(run).partition("--limit 12 --integer-images 3")[2] for run in changed.runs] == [
+        "",
+        " --set isvit.reconstruct.iterations=7",
+    ]
+    assert changed.command() == COMPARISON.command()
+    calls = []
+    records = dict(compare(changed, tmp_path, calibrate=stand_in(calls)))
+    assert [call[-1] for call in calls] == [{}, {"reconstruct.iterations": "7"}]
+    said = {name: {r.tag("changes") for r in rows} for name, rows in records.items()}
+    assert {name for name, found in said.items() if found == {"reconstruct.iterations=7"}} == {"w3a3-isvit-seed0"}
+    with pytest.raises(BadFile) as caught:
+        finished(dataclasses.replace(changed, seeds=(5,), changes=()), tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'w3a3-isvit-seed0.jsonl'}: must be of isvit with its own settings, got reconstruct.iterations=7; "
+        "give the same --set, or choose another --out"
     )
 
 
@@ -205,11 +245,20 @@ def test_a_method_without_the_width_says_so_and_the_others_go_on(narrow, tmp_pat
     [
         ({"methods": ()}, "methods: at least one must be given, got none; see `hwsim compare --help`"),
         ({"seeds": (1, 1)}, "seeds: each must be given once, got 1 twice; leave one out"),
+        ({"seeds": (0, 2**31)}, "seeds: must be 0..2147483647, got 2147483648; give smaller ones"),
         ({"bits": (Bits(32, 32),)}, "bits: must be 8 or less on one side, got W32A32; the float model is there anyway"),
         (
             {"methods": ("lsq",)},
             "lsq: a method to compare must be a post-training one, got one that is trained; use `hwsim train --method lsq`, "
             "or one of ",
+        ),
+        (
+            {"changes": (("isvit.reconstruct.rate", "1"),)},
+            "--set: must read METHOD.KEY=VALUE, METHOD one of ptq_minmax, ptq_mse, got isvit.reconstruct.rate=1",
+        ),
+        (
+            {"changes": (("ptq_mse.ranges.rate", "1"),)},
+            "ptq_mse: ranges: unknown name, got 'rate'",
         ),
         ({"methods": ("ptq_minmx",)}, "method: unknown name, got 'ptq_minmx'; known, nearest first: ptq_minmax, "),
     ],

@@ -131,6 +131,21 @@ def test_what_was_stopped_goes_on_to_the_same_weights(whole, tmp_path, monkeypat
     assert not list(suite.train(SUITE, tmp_path, limit=LIMIT))
 
 
+def test_what_was_killed_before_its_records_is_not_trained_again(tmp_path, monkeypatch):
+    alone = Suite("one", "", (run("LSQ", epochs="1", images="48"),))
+    with monkeypatch.context() as patched:
+        patched.setattr(suite, "verify", lambda *_arguments, **_more: (_ for _ in ()).throw(_Stopped()))
+        with pytest.raises(_Stopped):
+            list(suite.train(alone, tmp_path, limit=LIMIT))
+    told = []
+    ((done, records),) = suite.train(alone, tmp_path, limit=LIMIT, progress=told.append)
+    assert told == []
+    assert {"run_loss", "run_seconds", "oscillating"} <= {r.metric for r in records}
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        f"{done.name}.{end}" for end in ("lock", "log.jsonl", "safetensors")
+    ]
+
+
 def test_a_file_of_other_settings_is_refused(whole, tmp_path):
     records = suite.finished(SUITE, whole[0])["w2a2-lsq-seed0"]
     path = tmp_path / "w2a2-lsq-seed0.jsonl"

@@ -46,7 +46,7 @@ def images():
         pytest.param("deit_tiny_distilled_patch16_224_w2a2", marks=pytest.mark.slow),
         pytest.param("vit_tiny_patch16_224_w8a8", marks=pytest.mark.slow),
         "swin_tiny_patch4_window7_224_w4a4",
-        "deit_tiny_patch16_224_w1a1",
+        pytest.param("deit_tiny_patch16_224_w1a1", marks=pytest.mark.slow),
     ],
 )
 def test_published_models_make_the_codes_of_their_fake_quant_model(name, tmp_path):

@@ -6,14 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hwsim.errors import HwsimError
-from qmodels import sensitivity
+from hwsim.errors import HwsimError, IllegalModel
+from qmodels import models, sensitivity
 from qmodels.layers.quant_conv2d import QuantConv2d
 from qmodels.layers.quant_linear import QuantLinear
 from qmodels.quantizer import SCALE_FLOOR, make
 from qmodels.quantizers.noisy import Noisy
 from qmodels.quantizers.uniform import Uniform
 from qmodels.tracing import trace
+from workloads.bits import Bits
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -141,6 +142,24 @@ def test_noise_may_as_well_be_in_the_norm_before():
     codes = layer.input_quantizer.codes(norm(x))
     norm.bias.data -= layer.input_quantizer.offset
     assert torch.equal(codes, plain.codes(norm(x)))
+
+
+def test_a_convolution_that_pads_has_no_noise():
+    made = make("noisy", 4, signed=True, pads=True)
+    assert (type(made), made.qmin, made.offset) == (Uniform, -8, None)
+    sizes = {"depths": (1, 1, 1, 1), "dims": (8, 8, 8, 8)}
+    model = models.quantize(models.create("convnext_atto", **sizes), Bits(4, 4), "noisyquant", image=(3, 64, 64))
+    found = {name: type(layer.input_quantizer) for name, layer in model.named_modules() if hasattr(layer, "pads")}
+    assert found.pop("stem.0") is Noisy
+    assert found["stages.0.blocks.0.conv_dw"] is Uniform
+    assert type(model.head.fc.input_quantizer) is Noisy
+
+
+def test_a_learned_offset_before_padding_is_refused_by_its_name():
+    conv = nn.Conv2d(3, 4, 3)
+    line = r"^conv2d: an input with a real offset must be per tensor and not padded, got padding 'same' and 1 offsets"
+    with pytest.raises(IllegalModel, match=line):
+        QuantConv2d(conv, make("lsq_offset", 4, signed=False), nn.Identity(), same=True)
 
 
 def test_a_convolution_has_noise_of_one_number():

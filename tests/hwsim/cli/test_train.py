@@ -70,6 +70,10 @@ def error(capsys, *arguments):
             ("--input-scale", "per_tensor", "--set", "per_input_channel=true"),
             "--input-scale: must be given once, got --set per_input_channel too; leave one out",
         ),
+        (
+            ("--layer-bits", "gone.json"),
+            "gone.json: cannot be read as a bits file, got ",
+        ),
         (("--method", "qvitt"), "method: unknown name, got 'qvitt'; known, nearest first: qvit, "),
         (("--preset", "papr"), "preset of qvit: unknown name, got 'papr'; known, nearest first: paper, "),
         (("--set", "speed=1"), "--set: unknown name, got 'speed'; known, nearest first: seed, "),

@@ -1,6 +1,8 @@
 """`hwsim train --suite`, and `hwsim report` of what it leaves."""
 
+import fcntl
 import json
+from contextlib import ExitStack
 
 import pytest
 
@@ -29,6 +31,17 @@ def test_a_suite_is_trained_once_and_reported(tiny, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["suite"], found["runs"]) == ("tiny", 2)
     assert {record["tags"]["seed"] for record in found["records"]} == {"0", "1"}
+
+
+def test_runs_that_another_process_has_in_hand_are_not_called_done(tiny, tmp_path, capsys):
+    (tmp_path / "checkpoints").mkdir()
+    with ExitStack() as held:
+        for seed in (0, 1):
+            lock = held.enter_context((tmp_path / "checkpoints" / f"w2a2-lsq-seed{seed}.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        assert run(["train", "--suite", "tiny", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1:] == ["tiny: 2 of 2 runs are not done yet, other processes have them in hand"]
 
 
 def test_a_folder_of_records_is_one_report(tmp_path):

@@ -18,7 +18,14 @@ from qmodels.method import changed, find
 from qmodels.tracing import INPUT
 
 
-@pytest.mark.parametrize(("name", "bits"), [("fqvit", "w8a8"), ("fqvit", "w4a4"), ("fqvit_released", "w4a4")])
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [
+        ("fqvit", "w4a4"),
+        pytest.param("fqvit", "w8a8", marks=pytest.mark.slow),
+        pytest.param("fqvit_released", "w4a4", marks=pytest.mark.slow),
+    ],
+)
 def test_its_integers_are_those_of_its_fake_quant_model(made, graph_of, kl, name, bits):
     outcome = made(name, bits)
     graph = graph_of(outcome)
@@ -37,7 +44,7 @@ def test_its_integers_are_those_of_its_fake_quant_model(made, graph_of, kl, name
     assert kl(outcome.model) < (0.01 if bits == "w8a8" else 0.15)
 
 
-@pytest.mark.parametrize("bits", ["w8a8", "w4a4"])
+@pytest.mark.parametrize("bits", [pytest.param("w8a8", marks=pytest.mark.slow), "w4a4"])
 def test_its_own_recipe_executes_its_operators_on_its_codes(made, graph_of, bits):
     outcome = made("fqvit", bits)
     graph = graph_of(outcome)

@@ -55,7 +55,7 @@ def test_its_recipe_is_the_released_one():
     assert (first[1].weights, third[0].activations) == (None, None)
 
 
-@pytest.mark.parametrize("bits", ["w4a4", "w3a3"])
+@pytest.mark.parametrize("bits", [pytest.param("w4a4", marks=pytest.mark.slow), "w3a3"])
 def test_its_integers_are_those_of_its_fake_quant_model(calibrated, bits):
     outcome = calibrated(bits)
     quantizers = [module for module in outcome.model.modules() if isinstance(module, Uniform) and module.batched]
@@ -92,7 +92,9 @@ def test_every_unit_is_tuned_twice_and_comes_nearer(calibrated):
             assert notes[f"{stage}/{unit}/reconstruct_after"] < notes[f"{stage}/{unit}/reconstruct_before"]
 
 
-@pytest.mark.parametrize("share", [0.28, 0.5, 0.8])  # within each of the three stages
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.28, marks=pytest.mark.slow), pytest.param(0.5, marks=pytest.mark.slow), 0.8]
+)  # within each of the three stages
 def test_what_was_stopped_goes_on_to_the_same_tensors(calibrated, folder, share):
     whole, out = calibrated("w4a4"), folder / f"stopped_{share}"
 

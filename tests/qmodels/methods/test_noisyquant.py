@@ -24,7 +24,12 @@ RELEASED = {**QUICK, "noise.means": "40"}
 
 @pytest.mark.parametrize(
     ("name", "bits"),
-    [("noisyquant", "w6a6"), ("noisyquant", "w3a3"), ("noisyquant_released", "w4a4"), ("noisyquant_ptq4vit", "w4a4")],
+    [
+        ("noisyquant", "w3a3"),
+        pytest.param("noisyquant", "w6a6", marks=pytest.mark.slow),
+        pytest.param("noisyquant_released", "w4a4", marks=pytest.mark.slow),
+        pytest.param("noisyquant_ptq4vit", "w4a4", marks=pytest.mark.slow),
+    ],
 )
 def test_its_integers_are_those_of_its_fake_quant_model(made, graph_of, name, bits):
     outcome = made(name, bits, changes=RELEASED if name.endswith("released") else QUICK, images=16)
@@ -62,6 +67,7 @@ def test_presets_differ_in_noise_alone():
     assert all(m.deviations == "methods/noisyquant.md" for m in found.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ptqvit", "noisyquant_ptq4vit"])
 def test_a_swin_is_no_exception(name, monkeypatch, tmp_path):
     """Windows and mergings, four windows an image: random weights, so that integers are all there is to say."""

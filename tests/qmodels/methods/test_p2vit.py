@@ -14,7 +14,14 @@ from qmodels import data
 from qmodels.tracing import INPUT
 
 
-@pytest.mark.parametrize(("name", "bits"), [("p2vit", "w8a8"), ("p2vit", "w4a4"), ("p2vit_paper", "w4a4")])
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [
+        ("p2vit", "w4a4"),
+        pytest.param("p2vit", "w8a8", marks=pytest.mark.slow),
+        pytest.param("p2vit_paper", "w4a4", marks=pytest.mark.slow),
+    ],
+)
 def test_every_scale_is_a_power_of_two_and_every_code_that_of_the_fake_quant_model(made, graph_of, kl, name, bits):
     outcome = made(name, bits)
     graph = graph_of(outcome)
@@ -27,7 +34,7 @@ def test_every_scale_is_a_power_of_two_and_every_code_that_of_the_fake_quant_mod
     assert kl(outcome.model) < (0.01 if bits == "w8a8" else 0.15)
 
 
-@pytest.mark.parametrize("bits", ["w8a8", "w4a4"])
+@pytest.mark.parametrize("bits", [pytest.param("w8a8", marks=pytest.mark.slow), "w4a4"])
 def test_every_requantization_of_its_integer_form_is_a_shift(made, graph_of, bits):
     graph = graph_of(made("p2vit", bits))
     ranges = measure(graph, {INPUT: data.digits("train")[0][:64].numpy()})

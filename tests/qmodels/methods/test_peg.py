@@ -14,7 +14,14 @@ ONE_EACH = (5, 13, 21, 29, 37, 45)
 """A channel of each of the six groups."""
 
 
-@pytest.mark.parametrize(("name", "bits"), [("peg", "w8a8"), ("peg", "w4a4"), ("peg_paper", "w4a4")])
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [
+        ("peg", "w4a4"),
+        pytest.param("peg", "w8a8", marks=pytest.mark.slow),
+        pytest.param("peg_paper", "w4a4", marks=pytest.mark.slow),
+    ],
+)
 def test_its_integers_are_those_of_its_fake_quant_model(made, graph_of, kl, name, bits):
     outcome = made(name, bits)
     graph = graph_of(outcome)

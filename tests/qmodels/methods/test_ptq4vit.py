@@ -15,7 +15,7 @@ from qmodels.quantizers.uniform import Uniform
 QUICK = {"output_search.candidates": "30", "output_search.rows": "4"}
 
 
-@pytest.mark.parametrize("bits", ["w8a8", "w4a4"])
+@pytest.mark.parametrize("bits", [pytest.param("w8a8", marks=pytest.mark.slow), "w4a4"])
 def test_its_integers_are_those_of_its_fake_quant_model(made, graph_of, bits):
     graph = graph_of(made("ptq4vit", bits, changes=QUICK, images=16))
     twins = []

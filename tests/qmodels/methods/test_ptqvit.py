@@ -17,7 +17,14 @@ from qmodels.tracing import INPUT
 QUICK = {"output_search.candidates": "30", "output_search.rows": "6", "output_search.rounds": "4"}
 
 
-@pytest.mark.parametrize(("name", "bits"), [("ptqvit", "w8a8"), ("ptqvit", "w4a4"), ("ptqvit_paper", "w4a4")])
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [
+        ("ptqvit", "w4a4"),
+        pytest.param("ptqvit", "w8a8", marks=pytest.mark.slow),
+        pytest.param("ptqvit_paper", "w4a4", marks=pytest.mark.slow),
+    ],
+)
 def test_its_integers_are_those_of_its_fake_quant_model(made, graph_of, name, bits):
     graph = graph_of(made(name, bits, changes=QUICK, images=16))
     for node in graph.nodes:

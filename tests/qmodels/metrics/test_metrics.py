@@ -7,7 +7,6 @@ from scipy import stats
 from scipy.spatial import distance
 
 from hwsim import catalog
-from hwsim.errors import HwsimError
 from qmodels.metric import Metric
 from qmodels.metrics.cosine import Cosine
 from qmodels.metrics.fisher import Fisher
@@ -94,10 +93,7 @@ def test_fisher_sees_nothing_where_there_is_no_slope(outputs):
     gradients = torch.zeros_like(wanted)
     gradients[..., 0] = 1
     assert torch.allclose(Fisher()(got, wanted, gradients), Squared()(got[..., :1], wanted[..., :1]) / SHAPE[-1])
-    with pytest.raises(
-        HwsimError, match=r"^fisher: the loss' gradient by the outputs must not be zero everywhere, got "
-    ):
-        Fisher()(got, wanted, torch.zeros_like(wanted))
+    assert not Fisher()(got, wanted, torch.zeros_like(wanted)).any()
 
 
 @pytest.mark.parametrize("metric", [Pearson(), Cosine()])

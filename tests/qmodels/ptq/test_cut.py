@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+from hwsim.errors import IllegalModel
 from qmodels import models
 from qmodels.layers.quant_matmul import QuantMatMul
 from qmodels.ptq.cut import SITES, cuts
+from qmodels.ptq.independent import independent
 from qmodels.ptq.partial import Partial
 from qmodels.quantizer import Quantizer
 from workloads.bits import Bits
@@ -77,6 +79,61 @@ def test_units_one_after_the_other_are_the_model(name):
             value = partial.run(model, index, value)
         assert torch.equal(value, model(images))
     assert not any("forward" in vars(module) for module in model.modules())
+
+
+def float_model(name, size, **sizes):
+    torch.manual_seed(0)
+    return models.quantize(models.create(name, **sizes), Bits(32, 32), "lsq", image=(3, size, size)).eval()
+
+
+@torch.no_grad()
+def run_apart(model, found, images):
+    """What the model gives, unit by unit."""
+    partial, value = Partial(found, tuple(images.shape[1:])), images
+    for index in range(len(found)):
+        value = partial.run(model, index, value)
+    return value
+
+
+def test_blocks_that_read_what_others_gave_too_are_joined():
+    sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 12, "depth": 2, "depth_token_only": 3, "num_heads": 3}
+    model, images = float_model("cait_xxs24_224", 32, **sizes), torch.randn(2, 3, 32, 32)
+    found = cuts(model, (3, 32, 32))  # each block of class attention reads the tokens of blocks.1
+    assert [cut.name for cut in found[-4:]] == [*(f"blocks_token_only.{i}" for i in range(3)), "head"]
+    joined = independent(found, model, images)
+    assert [cut.name for cut in joined] == ["patch_embed", "blocks.0", "blocks.1", "blocks_token_only.2", "head"]
+    assert [site for cut in joined for site in cut.sites] == [site for cut in found for site in cut.sites]
+    assert [path for cut in joined for path in cut.quantizers] == [path for cut in found for path in cut.quantizers]
+    with torch.no_grad():
+        wanted = model(images)
+    assert torch.equal(run_apart(model, joined, images), wanted)
+    assert not torch.equal(run_apart(model, found, images), wanted)
+
+
+def test_blocks_that_stand_alone_are_left_as_they_are():
+    model = swin(Bits(32, 32)).eval()
+    found = cuts(model, (3, 32, 32))
+    assert independent(found, model, torch.randn(2, 3, 32, 32)) == found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "size", "wanted"), [("gcvit_xxtiny", 224, "stages.0.blocks.1"), ("mobilevit_xxs", 64, "stages.2.0")]
+)
+def test_queries_of_a_stage_and_patches_among_the_images_are_no_cuts(name, size, wanted):
+    model, images = float_model(name, size), torch.randn(2, 3, size, size)
+    found = independent(cuts(model, (3, size, size)), model, images)
+    assert wanted in [cut.name for cut in found]
+    with torch.no_grad():
+        assert torch.equal(run_apart(model, found, images), model(images))
+
+
+def test_a_model_of_several_results_is_refused():
+    model = torch.nn.Module()
+    model.forward = lambda x: (x, x)
+    line = r"^Module: must give one tensor, got tuple; calibrate a part of it that does$"
+    with pytest.raises(IllegalModel, match=line):
+        independent((), model, torch.zeros(1, 3, 2, 2))
 
 
 def test_two_heads_both_get_what_the_last_block_gave():

@@ -1,11 +1,13 @@
 import dataclasses
+import json
 import os
 
 import pytest
 import torch
 
-from hwsim.errors import BadFile, HwsimError, UnknownName
-from qmodels import checkpoint, data, models, ptq
+from hwsim.errors import BadFile, HwsimError, IllegalModel, UnknownName
+from hwsim.tensors import read_tensors, write_tensors
+from qmodels import checkpoint, data, identity, models, ptq
 from qmodels.calibrate import calibrate
 from qmodels.evidence import trace_model
 from qmodels.ptq import images as chosen_images
@@ -46,7 +48,7 @@ def test_it_finds_the_grids_that_a_pass_over_the_whole_model_finds(method_of, tm
 
 
 def test_its_checkpoint_loads_and_its_integers_are_exact(method_of, tmp_path):
-    method_of(PLAIN)
+    method = method_of(PLAIN)
     out = tmp_path / "a.safetensors"
     outcome = run(out)
     model, workload = checkpoint.load(out)
@@ -56,14 +58,81 @@ def test_its_checkpoint_loads_and_its_integers_are_exact(method_of, tmp_path):
     assert report.compared("free_running") > 100_000
     assert sorted(os.listdir(tmp_path)) == ["a.safetensors"]
     assert all(module.calibrated for module in outcome.model.modules() if isinstance(module, Quantizer))
-    assert checkpoint.read(out)[1]["images"] == "12"
+    said = checkpoint.read(out)[1]
+    assert said["images"] == "12"
+    made = json.loads(said["calibration"])
+    assert {key: made[key] for key in ("images", "sample", "batch", "seed", "units")} == {
+        "images": "12",
+        "sample": "12",
+        "batch": "8",
+        "seed": "0",
+        "units": "6",
+    }
+    assert made["ranges.stream"] == "quantized"
+    assert made["teacher"] == identity.digest(weights.twin(workload, method, None))
+
+
+def test_what_others_keep_beside_the_checkpoint_stays(method_of, tmp_path):
+    method_of(PLAIN)
+    (tmp_path / "a.work").mkdir()
+    (tmp_path / "a.lock").write_text("mine")
+    run(tmp_path / "a")
+    assert sorted(os.listdir(tmp_path)) == ["a", "a.lock", "a.work"]
+    assert (tmp_path / "a.lock").read_text() == "mine"
+
+
+def test_two_at_once_on_one_file_are_refused(method_of, tmp_path):
+    method_of(PLAIN)
+    with (
+        state.claimed(tmp_path / "new" / "a"),
+        state.claimed(tmp_path / "b"),
+        pytest.raises(
+            HwsimError, match=r"a: must be written by one calibration at a time, got another that is under way; "
+        ),
+    ):
+        run(tmp_path / "new" / "a")
+    with state.claimed(tmp_path / "b"):
+        assert os.listdir(tmp_path / "new") == []
+    (tmp_path / "b.state").mkdir()
+    with pytest.raises(BadFile, match=r"b: cannot be written, got a folder at \S+b\.state, where the state goes; "):
+        run(tmp_path / "b")
+    assert sorted(os.listdir(tmp_path)) == ["b.state", "new"]
+
+
+def test_a_quantizer_that_no_step_knows_is_named_at_the_first_unit(method_of, tmp_path):
+    own = dataclasses.replace(PLAIN.stages[0][0], weights=None)
+    method_of(dataclasses.replace(PLAIN, stages=((own,),)))
+    told = []
+    with pytest.raises(HwsimError) as caught:
+        run(tmp_path / "a", progress=told.append)
+    assert str(caught.value) == (
+        "patch_embed.proj.weight_quantizer: must get its grid from a step of plain, got none from ranges; leave out --set "
+        "that changes this quantizer, or choose another method"
+    )
+    assert {p.unit for p in told} == {"patch_embed"}
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_quantizer_that_nothing_runs_is_named_before_the_work(method_of, tmp_path, monkeypatch):
+    method_of(PLAIN)
+    made = weights.student
+
+    def idle(*given):
+        model = made(*given)
+        model.idle = models.quantizer.make("uniform", 4, signed=False, axis=None, size=1)
+        return model
+
+    monkeypatch.setattr(weights, "student", idle)
+    with pytest.raises(IllegalModel, match=r"^idle: must be run by the model for a calibration to find its grid, got "):
+        run(tmp_path / "a")
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6])
 def test_what_was_stopped_goes_on_to_the_same_bytes(method_of, tmp_path, share):
     method_of(PLAIN)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    run(whole)
+    assert not run(whole, resume=True).resumed
 
     def stop(p):
         if p.share > share:
@@ -72,15 +141,25 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(method_of, tmp_path, share):
     with pytest.raises(Stop):
         run(stopped, progress=stop)
     assert sorted(os.listdir(tmp_path)) == ["stopped.state", "whole"]
+    tensors, said = read_tensors(tmp_path / "stopped.state", state.FORMAT, "")
+    said["place"] = json.dumps({**json.loads(said["place"]), "seconds": 1000.0})
+    write_tensors(
+        tensors,
+        {key: text for key, text in said.items() if key != "sha256"},
+        state.FORMAT,
+        stopped.with_name("stopped.state"),
+    )
     told = []
-    run(stopped, resume=True, progress=told.append)
+    outcome = run(stopped, resume=True, progress=told.append)
+    assert outcome.resumed
+    assert outcome.seconds > 1000  # of the process that was stopped, as the state says
     digests = [checkpoint.read(path)[0] for path in (whole, stopped)]
     assert digests[0].keys() == digests[1].keys()
     assert all(torch.equal(digests[0][name], digests[1][name]) for name in digests[0])
     assert sorted(os.listdir(tmp_path)) == ["stopped", "whole"]
 
 
-def test_a_state_of_other_settings_is_refused(method_of, tmp_path):
+def test_a_state_of_other_settings_or_images_is_refused(method_of, tmp_path, monkeypatch):
     method_of(PLAIN)
 
     def stop(p):
@@ -93,6 +172,10 @@ def test_a_state_of_other_settings_is_refused(method_of, tmp_path):
         BadFile, match=r"a\.state: seed must be 1 to go on, got 0 from the calibration that was begun; "
     ):
         run(tmp_path / "a", seed=1, resume=True)
+    images, labels = data.digits("train")
+    monkeypatch.setattr(data, "digits", lambda split: (images.flip(-1), labels))
+    with pytest.raises(BadFile, match=r"a\.state: data must be \w{64} to go on, got \w{64} from the calibration "):
+        run(tmp_path / "a", resume=True)
 
 
 def test_a_form_that_a_step_changed_is_kept(method_of, tmp_path):

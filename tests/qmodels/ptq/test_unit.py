@@ -1,18 +1,20 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
+from hwsim.errors import HwsimError
 from qmodels.ptq.unit import Unit
 
 
 def unit_of(job, index):
     """The unit `index`, the units before it as they are."""
-    streams = {kind: job._images(kind) for kind in ("float", "quantized")}
+    streams = dict.fromkeys(("float", "quantized"), job._images())
     for k in range(index):
-        target, behind = job._next(f"t{k}"), job._next(f"q{k}")
+        target, behind = job._next(), job._next()
         job._through(job.teacher, k, streams["float"], target)
         job._through(job.student, k, streams["quantized"], behind)
         streams = {"float": target, "quantized": behind}
-    target = job._next("target")
+    target = job._next()
     job._through(job.teacher, index, streams["float"], target)
     return job._unit(0, index, streams, target)
 
@@ -111,6 +113,16 @@ def test_gradients_are_those_of_the_whole_model(job):
     got = unit.gradients("blocks.1.mlp.fc1")
     assert torch.allclose(got, torch.cat(wanted), atol=1e-6)
     assert got.abs().max() > 1e-6
+
+
+def test_gradients_of_what_is_not_finite_are_refused(job):
+    unit = unit_of(job, 2)
+    job.teacher.head.bias.data[3] = float("inf")
+    with pytest.raises(HwsimError) as caught:
+        unit.gradients("blocks.1.mlp.fc1")
+    assert str(caught.value) == (
+        "blocks.1: predictions of the float model must be finite, got inf; check images and weights"
+    )
 
 
 def test_gradients_flow_through_a_run(job):

@@ -100,7 +100,7 @@ def test_norms_of_float_models_read_floats():
 
 
 def test_bad_input():
-    with pytest.raises(HwsimError, match=r"factors: most must be 0\.\.31, got -1; 0 is a scale per tensor"):
+    with pytest.raises(HwsimError, match=r"^factors: most must be 0\.\.31, got -1; pass --set factors\.most=VALUE$"):
         Factors(most=-1)
     with pytest.raises(HwsimError, match="calibration: values must be finite, got 4 NaN and 0 infinite of 8"):
         grid(torch.tensor([[1.0, float("nan")] * 4]))

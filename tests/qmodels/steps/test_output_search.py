@@ -121,9 +121,9 @@ def test_fisher_looks_where_the_slopes_are():
     assert torch.allclose(site.module.weight_quantizer.scale, scales[1], rtol=1e-5)
 
 
-def test_without_rounds_it_is_min_max():
+def test_it_starts_with_min_max():
     site, x = linear(6, signed=False), torch.rand(IMAGES, 40, 16)
-    turns(site, (x,), step=dataclasses.replace(STEP, rounds=0)).run()
+    turns(site, (x,))
     for (_, quantizer), values in zip(site.operands, site.values((x,)), strict=True):
         scale, zero = quantizer.scale.clone(), quantizer.zero_point.clone()
         MinMax()(values, quantizer)
@@ -253,13 +253,23 @@ def _zero_head(monkeypatch):
 def test_fisher_refuses_where_no_error_reaches_the_loss(run_stages, monkeypatch):
     _zero_head(monkeypatch)
     with pytest.raises(
-        HwsimError, match=r"^patch_embed\.proj: fisher: the loss' gradient by the outputs must not be zero"
+        HwsimError,
+        match=r"^patch_embed: the loss' gradient by outputs must not be zero .* pass --set output_search\.metric=squared$",
     ):
         run_stages((dataclasses.replace(SMALL, metric="fisher"),))
 
 
-def test_bad_fields_get_one_line(run_stages):
+def test_scores_that_reach_nothing_keep_the_grid_of_their_range():
+    site, x = linear(6), torch.randn(IMAGES, 40, 16)
+    turns(site, (x,), metric=Fisher(), gradients=torch.zeros(IMAGES, 40, 6)).run()
+    for (_, quantizer), values in zip(site.operands, site.values((x,)), strict=True):
+        found = quantizer.scale.clone()
+        MinMax()(values, quantizer)
+        assert torch.equal(quantizer.scale, found)
+
+
+def test_bad_fields_get_one_line():
     with pytest.raises(UnknownName, match=r"^metric: unknown name, got 'pearso'; known, nearest first: pearson, "):
-        run_stages((dataclasses.replace(SMALL, metric="pearso"),))
-    with pytest.raises(HwsimError, match=r"^output_search: low must be above 0 and at most high, got 0\.0 and 1\.2$"):
+        OutputSearch(metric="pearso")
+    with pytest.raises(HwsimError, match=r"^output_search: low must be above 0 and at most high, got 0\.0 and 1\.2; "):
         OutputSearch(low=0.0)

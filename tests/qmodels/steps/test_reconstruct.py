@@ -33,8 +33,10 @@ def first_block(run_stages):
                 raise Enough
             found["before"] = {name: tensor.clone() for name, tensor in unit.model.state_dict().items()}
 
+        own = (Look(look), *steps)
+        stages = ((ranges, *own),) if ranges else (own, (RANGES,))  # a grid each in the end
         with pytest.raises(Enough):
-            run_stages((*((ranges,) if ranges else ()), Look(look), *steps), **more)
+            run_stages(*stages, **more)
         found["after"] = found["unit"].model.state_dict()
         return found
 
@@ -156,7 +158,7 @@ def test_bad_fields_are_said_in_a_line():
     for field, value, rule in (
         ("iterations", -1, "0 or more"),
         ("batch", 0, "1 or more"),
-        ("rate", float("nan"), "0 or more"),
+        ("rate", -1.0, "0 or more"),
     ):
         line = f"reconstruct: {field} must be {rule}, got {value}; pass --set reconstruct.{field}=VALUE"
         with pytest.raises(HwsimError, match=f"^{re.escape(line)}$"):

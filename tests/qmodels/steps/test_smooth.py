@@ -57,5 +57,5 @@ def test_none_is_asked_for(run_stages):
 
 
 def test_bad_fields():
-    with pytest.raises(HwsimError, match=r"smooth: alpha must be 0\.\.1 and most 0 or more, got 2 and 8; mend them"):
+    with pytest.raises(HwsimError, match=r"^smooth: alpha must be 0\.\.1, got 2; pass --set smooth\.alpha=VALUE$"):
         Smooth(alpha=2)

@@ -9,7 +9,7 @@ import torch
 import workloads
 from hwsim.errors import HwsimError
 from hwsim.record import Record, read_records
-from qmodels import builder, checkpoint, data, models, tracing
+from qmodels import builder, checkpoint, data, models, tracing, widths
 from qmodels.evaluation import accuracy
 from qmodels.quantizer import Quantizer
 from qmodels.training import Observer, settings, start, train
@@ -92,6 +92,41 @@ def test_the_teachers_weights_are_where_it_starts():
     weights = dict(student.named_parameters())
     assert all(torch.equal(weights[name], p) for name, p in master.named_parameters())
     assert not any(p.requires_grad for p in master.parameters())
+
+
+def test_a_float_model_starts_from_another_but_for_a_head_of_other_classes(tiny, tmp_path):
+    def begun(name, given):
+        return start.pair(settings.resolve(name), given, None, torch.device("cpu"), told.append)[0].state_dict()
+
+    file, told = tmp_path / "three", []
+    checkpoint.save(builder.build("tiny_folder_w32a32"), "tiny_folder_w32a32", file)
+    known = checkpoint.read(file)[0]
+    same, other = begun("tiny_folder_w32a32", file), begun("tiny_folder@7_w32a32", file)
+    assert told == [f"tiny_folder@7_w32a32: starts from {file} but for the head, which has 3 classes there"]
+    assert other["head.weight"].shape == (7, 24)
+    assert all(torch.equal(same[name], tensor) for name, tensor in known.items())
+    assert all(torch.equal(other[name], tensor) for name, tensor in known.items() if not name.startswith("head."))
+
+
+def test_timms_weights_are_where_a_float_model_starts(tiny, monkeypatch):
+    asked, told, create = [], [], models.create
+    monkeypatch.setattr(
+        models, "create", lambda name, pretrained=False, **more: asked.append(pretrained) or create(name)
+    )
+    start.pair(settings.resolve("tiny_folder_w32a32"), start.PRETRAINED, None, torch.device("cpu"), told.append)
+    assert asked == [True]
+    assert told == ["tiny_folder_w32a32: starts from timm's weights but for the head, which has 1000 classes there"]
+
+
+def test_widths_of_layers_are_those_of_the_model_that_trains(tmp_path):
+    own = {"blocks.*.mlp.fc?": (8, 3)}
+    chosen = settings.resolve("digits_w4a4", changes={"calibration": "4"}, layer_bits=own)
+    checkpoint.save(start.pair(chosen, None, None, torch.device("cpu"))[0], "digits_w4a4", tmp_path / "c")
+    found = widths.of(checkpoint.load(tmp_path / "c")[0])
+    assert found["blocks.1.mlp.fc1"] == (8, 3)
+    assert found["blocks.1.attn.qkv"] == (4, 4)
+    with pytest.raises(HwsimError, match=r"^digits_float: a float model has no widths of layers, got some; name a "):
+        settings.resolve("digits_float", layer_bits=own)
 
 
 @pytest.mark.parametrize(
@@ -197,26 +232,46 @@ def test_a_gradient_that_is_not_finite_stops_with_its_parameter(tmp_path, monkey
         train("digits_float", out=tmp_path / "c", changes=FEW)
 
 
+OUT = torch.OutOfMemoryError("CUDA out of memory")
+SPREAD = "spread the model over processes with torchrun and --set parallel=fsdp, or choose a smaller model"
+
+
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+    ("error", "changes", "when", "work", "said"),
+    [
+        (OUT, {}, 1, "a step", "with batch 64; pass --set batch=32"),
+        (RuntimeError("can't allocate memory"), {"batch": "1"}, 1, "a step", f"with batch 1; {SPREAD}"),
+        (OUT, {"calibration": "8"}, 0, "the first scales", "with calibration 8; pass --set calibration=4"),
+        (MemoryError(), {"batch": "96", "epochs": "1"}, 2, "judging validation", "with batch 96; pass --set batch=48"),
+    ],
 )
-def test_memory_that_does_not_suffice_is_told_with_a_batch_size(error, tmp_path, monkeypatch):
-    create = models.create
+def test_memory_that_does_not_suffice_is_told_with_what_to_lower(
+    error, changes, when, work, said, tmp_path, monkeypatch
+):
+    create, calls = models.create, []
 
     def large(*arguments, **more):
         model = create(*arguments, **more)
-        model.register_forward_pre_hook(lambda module, inputs: fail() if module.training else None)
+        model.register_forward_pre_hook(lambda module, inputs: fail())
         return model
 
     def fail():
-        raise error
+        calls.append(1)
+        if len(calls) > when:
+            raise error
 
     monkeypatch.setattr(models, "create", large)
+    changes = {**FEW, "teacher": "none", "dgd": "0", "distillation": "0", **changes}
     with pytest.raises(HwsimError) as told:
-        train("digits_float", out=tmp_path / "c", changes=FEW)
-    assert str(told.value) == (
-        "digits_float: memory must suffice for a step, got too little on cpu with batch 64; pass --set batch=32"
-    )
+        train("digits_w4a4", out=tmp_path / "c", changes=changes)
+    assert str(told.value) == f"digits_w4a4: memory must suffice for {work}, got too little on cpu {said}"
+
+
+def test_memory_that_does_not_suffice_for_the_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(start, "_student", lambda settings: (_ for _ in ()).throw(OUT))
+    with pytest.raises(HwsimError) as told:
+        train("digits_float", out=tmp_path / "c")
+    assert str(told.value) == f"digits_float: memory must suffice for the model, got too little on cpu; {SPREAD}"
 
 
 def test_other_errors_of_torch_are_not_taken_for_it(tmp_path, monkeypatch):

@@ -65,7 +65,7 @@ def curve(path):
 @pytest.mark.parametrize(
     ("name", "more"),
     [
-        ("digits_float", {}),
+        pytest.param("digits_float", {}, marks=pytest.mark.slow),
         ("digits_w4a4", {"optimizer": "sgd", "lr": "0.001"}),  # no division by small gradients: rounding stays apart
         pytest.param("digits_w4a4", {"optimizer": "sgd", "lr": "0.001", "parallel": "fsdp"}, marks=pytest.mark.slow),
     ],
