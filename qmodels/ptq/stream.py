@@ -17,7 +17,7 @@ from hwsim.errors import HwsimError, IllegalModel
 
 
 class Stream:
-    """float32 values (images, ...) on the disk of `folder`, put batch by batch and read batch by batch.
+    """Values (images, ...) of one dtype on the disk of `folder`, put batch by batch and read batch by batch.
 
     Raises HwsimError where the disk is full, or does not take or give what it should.
     """
@@ -26,6 +26,7 @@ class Stream:
         self.folder, self.images, self.batch = folder, images, batch
         self.shape: tuple[int, ...] = ()
         """Of an image's values, once there are some."""
+        self.dtype = torch.float32
         self._filled = 0
         self._file: Any = None
 
@@ -37,8 +38,8 @@ class Stream:
                 f"calibration: a unit must give values ({room}, ...) for {room} images, got "
                 f"{tuple(values.shape)}; a block that moves images into other axes cannot be calibrated"
             )
-        self.shape = tuple(values.shape[1:])
-        data = memoryview(np.ascontiguousarray(values.detach().float().cpu().numpy())).cast("B")
+        self.shape, self.dtype = tuple(values.shape[1:]), values.dtype
+        data = memoryview(np.ascontiguousarray(values.detach().cpu().numpy())).cast("B")
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115 - see `remove`
@@ -56,13 +57,13 @@ class Stream:
     def part(self, start: int, stop: int) -> Tensor:
         """The values of the images `start` to `stop`, less one."""
         assert self._filled >= stop
-        found = torch.empty(stop - start, *self.shape)
+        found = torch.empty(stop - start, *self.shape, dtype=self.dtype)
         self._read(found, start)
         return found
 
     def at(self, indices: Tensor) -> Tensor:
         """The values of the images `indices`, ascending or not."""
-        found = torch.empty(len(indices), *self.shape)
+        found = torch.empty(len(indices), *self.shape, dtype=self.dtype)
         for one, index in zip(found.split(1), indices.tolist(), strict=True):
             self._read(one, index)
         return found
@@ -81,7 +82,7 @@ class Stream:
             raise self._failed(error) from None
 
     def _failed(self, error: OSError) -> HwsimError:
-        size = 4 * self.images * int(np.prod(self.shape)) / 1e6
+        size = self.dtype.itemsize * self.images * int(np.prod(self.shape)) / 1e6
         return HwsimError(
             f"{self.folder}: must have room for what lies between units for {self.images} images, up to five times "
             f"{size:.0f} MB, got {error.strerror or error}; free space, use fewer --images, or choose another --out"

@@ -12,9 +12,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import TensorDataset
 
+from qmodels import data, ptq
 from qmodels.layers.quant_linear import QuantLinear
 from qmodels.methods.repqvit import REPQVIT
+from qmodels.ptq import weights
 from qmodels.ptq.partial import passing
 from qmodels.ptq.site import Site
 from qmodels.quantizers.uniform import Uniform
@@ -65,3 +68,48 @@ def test_a_layer_is_what_it_was(bits):
         for before, after in zip(found[1][:2], found[span][:2], strict=True):
             assert torch.equal(before, after)
         torch.testing.assert_close(found[span][2], found[1][2], rtol=0, atol=1e-12)
+
+
+@pytest.fixture
+def in_float64(monkeypatch):
+    """Calibrations run in float64; `in_float64(33)` gives them the teacher of that span."""
+    twin, student = weights.twin, weights.student
+
+    def wide(workload, method, master, widths):
+        model = student(workload, method, master, widths).double()
+        if master is not None:
+            model.load_state_dict(master.state_dict(), strict=False)
+        return model
+
+    def of_span(span):
+        def teacher(*given):
+            model, draw = twin(*given).double(), torch.Generator().manual_seed(0)
+            for block in model.blocks:
+                spread(block.norm1, block.attn.qkv, span, draw)
+                spread(block.norm2, block.mlp.fc1, span, draw)
+            return model
+
+        monkeypatch.setattr(weights, "twin", teacher)
+
+    monkeypatch.setattr(weights, "student", wide)
+    images, labels = data.digits("train")
+    wide_images = data.Batches(TensorDataset(images.double(), labels), len(images), 32)
+    monkeypatch.setattr(data, "batches", lambda *given: wide_images)
+    return of_span
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", BITS)
+def test_a_model_is_what_it_was(in_float64, tmp_path, bits):
+    images, found = data.digits("test")[0][:60].double(), {}
+    for span in SPANS:
+        in_float64(span)
+        model = ptq.calibrate(f"digits_deit_w{bits}a{bits}", method="repqvit", out=tmp_path / "out").model
+        layers = [m for m in model.modules() if isinstance(getattr(m, "weight_quantizer", None), Uniform)]
+        with torch.no_grad():
+            codes = torch.cat([layer.weight_quantizer.codes(layer.weight).flatten() for layer in layers])
+            found[span] = codes, model(images)
+    assert len(found[1][0]) > 10**5
+    for span in SPANS[1:]:
+        assert torch.equal(found[span][0], found[1][0])
+        torch.testing.assert_close(found[span][1], found[1][1], rtol=0, atol=1e-9)
