@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim import console
+from hwsim.cli._checkpoint import need_unfinished
 from hwsim.cli._options import Json, LayerBitsFile, Method, Preset, ResumeState, TrainingData, changes_of
 from hwsim.record import Record
 
@@ -68,6 +69,7 @@ def calibrate(
 
     found, changes = workloads.find(workload), changes_of(settings or ())
     check_writable(out)
+    need_unfinished(out, resume)
     import torch
 
     from qmodels import ptq

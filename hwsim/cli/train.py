@@ -7,6 +7,7 @@ import typer
 
 from hwsim import console
 from hwsim.cli import _training_suite
+from hwsim.cli._checkpoint import need_unfinished
 from hwsim.cli._options import Json, LayerBitsFile, Method, Preset, ResumeState, TrainingData, changes_of
 from hwsim.record import Record
 
@@ -94,6 +95,7 @@ def train(
         )
     if tensorboard is not None:
         check_folder(tensorboard)
+    need_unfinished(out, resume)
     import torch
 
     from qmodels import training

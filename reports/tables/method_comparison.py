@@ -58,9 +58,10 @@ def _note(records: Sequence[Record], compared: Sequence[Group], without: Mapping
     rules = ", ".join(
         dict.fromkeys(r.tag("convention") for r in select(records, "method_operations") if r.tag("convention"))
     )
-    of = seeds(compared) if compared else "no seeds"
+    one = all(len(group.values) == 1 for group in compared)
+    of = "One seed, with" if one else f"Means over {seeds(compared)} ± standard deviation, each seed with"
     return (
-        f"Means over {of} ± standard deviation, each seed with calibration images of its own, the same for all methods. Fake"
+        f"{of} calibration images of its own, the same for all methods. Fake"
         f" quant{_on(records, 'test')}; integers: the integer simulator{_on(records, 'integer')}. Time: of the calibration,"
         " on whatever else the machine did. Size: codes packed, floats at 32 bits, scales and zero points. Operations: by"
         f" {rules}; a multiplication by a shift counts as one of its code's width."

@@ -28,6 +28,14 @@ def test_it_says_what_it_did_and_writes_the_model(tmp_path, capsys):
     assert ("3", "blocks.3", "reconstruct_after") in noted
     assert len(noted) == 2 * 2 * 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "told.json"]
+    kept = out.read_bytes()
+    for command in (["calibrate", *TUNED], ["train", "--workload", "digits_w4a4"]):
+        assert run([*command, "--out", str(out), "--resume"]) == 2
+        assert capsys.readouterr().err == (
+            f"error: {out}: --resume goes on from {out}.state, got a checkpoint without it, which is done; leave out "
+            "--resume to make it anew, or choose another --out\n"
+        )
+    assert out.read_bytes() == kept
 
 
 @pytest.mark.parametrize(
