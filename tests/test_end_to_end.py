@@ -131,6 +131,7 @@ def test_the_records_hold_what_the_report_shows(job):
     assert ours == pytest.approx(43 / 7, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_report_can_be_made_again_from_its_records(job, tmp_path):
     out, _ = job
     assert run(["report", str(out / "records.jsonl"), "--out", str(tmp_path / "again")]) == 0
@@ -139,6 +140,7 @@ def test_a_report_can_be_made_again_from_its_records(job, tmp_path):
             assert (tmp_path / "again" / path.relative_to(out)).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_no_half_report(tmp_path):
     out = tmp_path / "interrupted"
     process = subprocess.Popen([*COMMAND, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

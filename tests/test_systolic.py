@@ -35,6 +35,7 @@ def test_the_table_is_observed():
         ]
 
 
+@pytest.mark.slow
 def test_the_pictures_are_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     runpy.run_path(str(DOCS / "figures" / "systolic.py"))["main"](tmp_path)

@@ -203,8 +203,20 @@ def _calibrated(name, method, size, width=4):
     [
         ("resnet18", "lsq", 64, {"conv2d", "relu", "maxpool2d", "mean"}),
         ("resnet18", "qvit", 64, {"conv2d", "relu", "maxpool2d", "mean"}),  # zero points: padding is not the code 0
-        ("mobilenetv3_small_100", "lsq", 64, {"conv2d", "relu", "clip", "div", "mean"}),
-        ("resnet26d", "qvit", 48, {"conv2d", "relu", "maxpool2d", "avgpool2d", "mean"}),
+        pytest.param(
+            "mobilenetv3_small_100",
+            "lsq",
+            64,
+            {"conv2d", "relu", "clip", "div", "mean"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "resnet26d",
+            "qvit",
+            48,
+            {"conv2d", "relu", "maxpool2d", "avgpool2d", "mean"},
+            marks=pytest.mark.slow,
+        ),
         (
             "vit_tiny_r_s16_p8_224",
             "qvit",

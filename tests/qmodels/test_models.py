@@ -18,7 +18,9 @@ DEIT, DISTILLED, SWIN = "deit_tiny_patch16_224", "deit_tiny_distilled_patch16_22
 QUANTIZERS = {DEIT: 148, DISTILLED: 150, SWIN: 154}  # 2 per linear and convolution, 4 per attention
 
 
-@pytest.fixture(scope="module", params=[DEIT, DISTILLED, SWIN])
+@pytest.fixture(
+    scope="module", params=[DEIT, *(pytest.param(name, marks=pytest.mark.slow) for name in (DISTILLED, SWIN))]
+)
 def case(request):
     """Name, float model, images (2, 3, 224, 224), float logits; nobody changes them."""
     torch.manual_seed(0)

@@ -35,7 +35,7 @@ def _model(digits, name, changes=None, bits=WORKLOAD.bits):
     return model
 
 
-@pytest.mark.parametrize("bits", [Bits(2, 2), Bits(4, 4)])
+@pytest.mark.parametrize("bits", [Bits(2, 2), pytest.param(Bits(4, 4), marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("name", "changes"),
     [

@@ -45,7 +45,7 @@ def images():
         "deit_tiny_patch16_224_w4a4",
         pytest.param("deit_tiny_distilled_patch16_224_w2a2", marks=pytest.mark.slow),
         pytest.param("vit_tiny_patch16_224_w8a8", marks=pytest.mark.slow),
-        "swin_tiny_patch4_window7_224_w4a4",
+        pytest.param("swin_tiny_patch4_window7_224_w4a4", marks=pytest.mark.slow),
         pytest.param("deit_tiny_patch16_224_w1a1", marks=pytest.mark.slow),
     ],
 )

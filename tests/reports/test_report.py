@@ -120,6 +120,7 @@ def test_markdown_tables_parse(written):
     assert all((written / picture).is_file() for picture in pictures)
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text(hostile, tmp_path):
     write_report(hostile, tmp_path)
     text = (tmp_path / "report.html").read_text()

@@ -61,6 +61,7 @@ def test_a_table_fits_110_columns_without_losing_text(name, records):
 
 
 @figures
+@pytest.mark.slow
 def test_a_figure_is_the_same_byte_for_byte(name, records, tmp_path):
     draw = catalog.find("reports.figures", name)
     once = [path.read_bytes() for path in save(draw(records).figure, tmp_path / "a", name)]
@@ -71,6 +72,7 @@ def test_a_figure_is_the_same_byte_for_byte(name, records, tmp_path):
 
 
 @figures
+@pytest.mark.slow
 def test_hostile_names_are_drawn_as_they_are(name, hostile, tmp_path):
     save(catalog.find("reports.figures", name)(hostile).figure, tmp_path, name)
 

@@ -57,7 +57,7 @@ def test_codes_have_the_width_of_the_product_that_they_feed(program_of: Callable
     assert by_name["head"].writes[0].stays == math.inf, "an output leaves the chip"
 
 
-@pytest.mark.parametrize("name", [TINY, SWIN])
+@pytest.mark.parametrize("name", [TINY, pytest.param(SWIN, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("widths", [(4, 4, 8), (3, 8, 8), (32, 32, 32)])
 def test_other_widths_equal_tracing_anew(
     name: str, widths: tuple[int, int, int], graph_at: Callable[..., Graph], program_of: Callable[[str], Program]

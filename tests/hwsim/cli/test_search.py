@@ -62,6 +62,7 @@ def test_its_bits_are_what_estimate_takes(losses, tmp_path, capsys):
     assert latency <= 0.04
 
 
+@pytest.mark.slow
 def test_equal_seeds_write_equal_files(losses, tmp_path):
     files = [tmp_path / "a.json", tmp_path / "b.json"]
     for file in files:

@@ -36,7 +36,9 @@ def same_costs(rows: Rows, short: Rows, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", catalog.names(CATALOGUE))
-@pytest.mark.parametrize("label", ["DeiT-T", "DeiT-S-dist", "Swin-T"])
+@pytest.mark.parametrize(
+    "label", ["DeiT-T", *(pytest.param(n, marks=pytest.mark.slow) for n in ("DeiT-S-dist", "Swin-T"))]
+)
 def test_traced_models(label: str, name: str, traced: Callable[..., Any]) -> None:
     rows = traced(label).rows
     short = condensed(rows)

@@ -71,8 +71,13 @@ def test_totals_of_models_without_a_table(plain: Plain) -> None:
 
 
 def test_swin_flops(plain: Plain) -> None:
-    totals = {label: tally(plain(label), "swin_flops").total for label in ("Swin-T", "Swin-S", "DeiT-S")}
-    assert totals == {"Swin-T": 4_494_405_120, "Swin-S": 8_746_520_064, "DeiT-S": 4_600_773_504}
+    totals = {label: tally(plain(label), "swin_flops").total for label in ("Swin-T", "DeiT-S")}
+    assert totals == {"Swin-T": 4_494_405_120, "DeiT-S": 4_600_773_504}
+
+
+@pytest.mark.slow
+def test_swin_flops_of_a_larger_one(plain: Plain) -> None:
+    assert tally(plain("Swin-S"), "swin_flops").total == 8_746_520_064
 
 
 def test_norms_of_irm_are_not_in_the_float_model(traced: Callable, plain: Plain) -> None:

@@ -195,7 +195,8 @@ def test_compiled_equals_plain(name):
         np.testing.assert_array_equal(*outs)
 
 
-@pytest.mark.parametrize("mode", ["NUMBA_DISABLE_JIT", pytest.param("NUMBA_BOUNDSCHECK", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
 def test_oracles_hold_without_the_compiler_and_with_bounds_checked(mode, tmp_path):
     """The oracle tests of the kernels again, as plain Python, and compiled with every index checked."""
     if any(os.environ.get(name) for name in ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK")):

@@ -61,6 +61,7 @@ def test_other_scales_make_multipliers(made, graph_of):
     assert max(multiplier.bit_count() for multiplier in multipliers) > 5
 
 
+@pytest.mark.slow
 def test_the_error_of_outputs_finds_better_exponents_than_rounding_alone(made, kl):
     """Nearest, which clips where s is a little above a power of two, is as good here."""
 

@@ -61,6 +61,7 @@ def test_the_cost_model_counts_each_group(made, graph_of):
     assert sum(row.macs for row in ours if row.group == "qkv") == sum(row.macs for row in theirs if row.group == "qkv")
 
 
+@pytest.mark.slow
 def test_under_an_outlier_it_stands_between_one_scale_and_one_per_channel(made, kl, method_of, outliers):
     method_of("ptq_minmax", name="channels", per_input_channel=True)  # no integer product executes it
     teacher = outliers(ONE_EACH[0])
@@ -71,6 +72,7 @@ def test_under_an_outlier_it_stands_between_one_scale_and_one_per_channel(made, 
     assert groups > 1.5 * channels
 
 
+@pytest.mark.slow
 def test_where_every_group_has_an_outlier_sorting_brings_them_together(made, kl, method_of, outliers):
     stages = method_of("peg_paper", name="kept").stages
     method_of("peg", name="sorted", stages=((stages[0][0], *method_of("peg", name="kept").stages[0]),))

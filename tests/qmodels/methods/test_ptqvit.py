@@ -71,6 +71,7 @@ def test_the_ranking_term_changes_the_scores_alone(method_of, made):
     assert any(".qk." in name for name in other)
 
 
+@pytest.mark.slow
 def test_the_search_beats_min_max_in_divergence_from_the_float_model(method_of, made, kl):
     """METHODS' safe assertion: KL(float || quantized), the same grids, images and seeds; mean of three."""
     method_of("ptqvit", name="searched", stages=((method.find("ptqvit").stages[0][0],),))

@@ -84,7 +84,7 @@ def test_the_teachers_are_one_function(teachers):
     assert all(torch.allclose(output, outputs[0], atol=1e-3) for output in outputs[1:])
 
 
-@pytest.mark.parametrize("bits", ["w4a4", "w3a3"])
+@pytest.mark.parametrize("bits", ["w4a4", pytest.param("w3a3", marks=pytest.mark.slow)])
 def test_its_integers_are_those_of_its_fake_quant_model(calibrated, bits):
     outcome = calibrated("repqvit", bits)
     images, labels = data.digits("test")
@@ -119,7 +119,7 @@ def test_it_beats_its_parts_on_the_model_as_it_is(calibrated):
     assert divergence(calibrated("ptq_percentile", "w4a4").model, images)[0] > 2 * ours
 
 
-@pytest.mark.parametrize("span", SPANS[1:])
+@pytest.mark.parametrize("span", [pytest.param(33, marks=pytest.mark.slow), 300])
 def test_gains_that_differ_from_channel_to_channel_do_not_matter(calibrated, span):
     """METHODS' strongest property: all that differs is where rounding in float32 meets a tie."""
     images = data.digits("test")[0]
@@ -131,7 +131,7 @@ def test_gains_that_differ_from_channel_to_channel_do_not_matter(calibrated, spa
     assert after == pytest.approx(before, rel=0.05)
 
 
-@pytest.mark.parametrize("method", ["ptq_percentile", "ptq_minmax"])
+@pytest.mark.parametrize("method", [pytest.param("ptq_percentile", marks=pytest.mark.slow), "ptq_minmax"])
 def test_a_scale_per_tensor_does_not_survive_them(calibrated, method):
     images = data.digits("test")[0]
     ours, ours_agreeing = divergence(calibrated("repqvit", "w4a4", 300).model, images)
@@ -162,6 +162,7 @@ def test_what_was_stopped_goes_on_to_the_same_tensors(calibrated, teachers, fold
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_a_swin_is_no_exception(monkeypatch, tmp_path):
     """Windows, shifts and mergings between norms and layers: random weights, so that integers are all there is to say."""
     sizes = {"img_size": 32, "window_size": 2, "depths": (1, 2), "num_heads": (2, 4), "embed_dim": 16, "num_classes": 5}

@@ -162,6 +162,7 @@ def test_images_of_a_folder(tiny, folder, tmp_path, same):
     assert same(tmp_path / "a", tmp_path / "b")  # whoever reads the images
 
 
+@pytest.mark.slow
 def test_a_compiled_step_is_the_step(tmp_path, monkeypatch, same):
     """Captured by torch.compile and run as it was captured; a compiler that fuses rounds otherwise, and takes minutes."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))

@@ -114,21 +114,21 @@ def test_an_observer_that_was_not_there_begins_where_it_goes_on(tmp_path, same):
 def test_killed(tmp_path, same):
     """A process that is killed without warning, as often as it takes, against one that is left alone."""
     sets = [
-        part for key, value in {**FEW, "images": "256", "batch": "16"}.items() for part in ("--set", f"{key}={value}")
+        part for key, value in {**FEW, "images": "128", "batch": "16"}.items() for part in ("--set", f"{key}={value}")
     ]
     log = tmp_path / "log"
     command = [sys.executable, "-m", "hwsim", "train", "--workload", "digits_w2a2", *sets, "--every", "1"]
     command += ["--resume", "--out", str(tmp_path / "killed"), "--metrics", str(log)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     kept = tmp_path / "killed.state"
-    for step in (3, 20):
+    for step in (3, 11):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
         while process.poll() is None and not (kept.exists() and place(kept) >= step):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     subprocess.run(command, check=True, capture_output=True, env=environment)
-    train("digits_w2a2", out=tmp_path / "whole", changes={**FEW, "images": "256", "batch": "16"})
+    train("digits_w2a2", out=tmp_path / "whole", changes={**FEW, "images": "128", "batch": "16"})
     assert same(tmp_path / "whole", tmp_path / "killed")
     assert [r.tag("epoch") for r in read_records(log) if r.metric == "loss"] == ["1", "2", "3"]
 
