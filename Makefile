@@ -15,11 +15,14 @@ reproduce: $(STAMP)
 # `test` leaves out what is marked slow, further cases of what it shows already; `test-all` has them too.
 test test-all: export OMP_NUM_THREADS = 1
 test test-all: export OMP_WAIT_POLICY = PASSIVE
+# The longest files come first, so that no worker waits for the other at the end.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
+TESTS  := tests/test_end_to_end.py tests/qmodels/training tests/reports tests
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow"
+	$(PYTEST) -m "not slow" $(TESTS)
 
 test-all: $(STAMP) lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q
+	$(PYTEST) $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -53,7 +53,14 @@ CASES = {  # mechanism: timm's name and changes
 }
 
 
-@pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
+FIRST = tuple(CASES)[::3]
+"""The others are further cases."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(CASES[name], id=name, marks=() if name in FIRST else pytest.mark.slow) for name in CASES],
+)
 def case(request):
     """The float model with random weights everywhere, and its image size; nobody changes it."""
     name, changes = request.param

@@ -260,6 +260,7 @@ def test_without_the_compiler_and_with_bounds_checked(mode, tmp_path):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_a_changed_kernel_is_compiled_again(tmp_path):
     """Numba keys its cache by this file too, not only by the text of hwsim/kernels: here a copy of it, changed."""
     text = Path(stepped.__file__).read_text(encoding="utf-8")

@@ -72,6 +72,7 @@ def test_the_error_of_outputs_finds_better_exponents_than_rounding_alone(made, k
     assert 2 * search < ceil < floor
 
 
+@pytest.mark.slow
 def test_factors_of_two_before_norms_are_worth_most(made, kl):
     tensor = kl(made("p2vit", "w4a4", changes={"factors.most": "0"}).model)
     assert tensor > 5 * kl(made("p2vit", "w4a4").model)

@@ -34,6 +34,7 @@ def test_its_integers_are_those_of_its_fake_quant_model(made, graph_of, kl, name
     assert kl(outcome.model) < (0.001 if bits == "w8a8" else 0.1)
 
 
+@pytest.mark.slow
 def test_it_has_an_integer_form(made, graph_of):
     graph = graph_of(made("peg", "w8a8"))
     integers = integerize(graph, "lut", measure(graph, {INPUT: data.digits("train")[0][:32].numpy()}))
@@ -81,6 +82,7 @@ def test_where_every_group_has_an_outlier_sorting_brings_them_together(made, kl,
     assert unsorted > 1.5 * sorted_
 
 
+@pytest.mark.slow
 def test_a_group_for_each_channel_is_a_scale_per_channel_that_integers_execute(made, kl, graph_of, outliers):
     teacher, changes = outliers(ONE_EACH[0]), {"groups": "48"}
     outcome = made("peg", "w4a4", teacher=teacher, changes=changes)

@@ -142,6 +142,7 @@ def test_a_scale_per_tensor_does_not_survive_them(calibrated, method):
     assert theirs > slightly > 10 * ours
 
 
+@pytest.mark.slow
 def test_what_was_stopped_goes_on_to_the_same_tensors(calibrated, teachers, folder):
     """Killed in the middle: quantizers of the units behind are still the method's own, those before are changed ones."""
     whole = checkpoint.read(folder / "repqvit_w4a4_1")[0] if calibrated("repqvit", "w4a4") else {}

@@ -52,7 +52,12 @@ def interrupted(name, step, tmp_path, every=1, **more):
         ("digits_float", {"optimizer": "lamb", "schedule": "cosine", "ema": "0.9", "drop_path": "0.3"}, (5,)),
         ("digits_float", {"optimizer": "sgd", "mixup": "0.8", "cutmix": "1"}, (5,)),
         pytest.param("digits_float", {"optimizer": "adan"}, (5,), marks=pytest.mark.slow),
-        ("digits_w4a4", {"crops": "2", "labels": "0", "distillation": "0", "dgd": "0"}, (5,)),
+        pytest.param(
+            "digits_w4a4",
+            {"crops": "2", "labels": "0", "distillation": "0", "dgd": "0"},
+            (5,),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_stopped_anywhere(name, changes, steps, tmp_path, same):
