@@ -89,7 +89,8 @@ class Op:
     def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply, raw: bool = False) -> Array:
         """Its accumulators of integer operands, where `multiply` does the sums: what `run` gives with S3's.
 
-        multiply gets centred integers, or, where `raw`, codes as they are (of a ShiftSpec always the integers).
+        multiply gets (G, M, K) and (G or 1, K, N), or both with groups along two axes: centred integers, or, where `raw`,
+        codes as they are (of a ShiftSpec always the integers). It gives (G, M, N).
         """
         raise TypeError(f"{type(self).__name__} has no product")
 

@@ -5,7 +5,7 @@ from threading import Lock
 
 from hwsim.graph import Node
 from hwsim.kernels import choose
-from hwsim.kernels.tier import Finish, Packed
+from hwsim.kernels.tier import Finish, Packed, apart
 from hwsim.op import Array
 from hwsim.ops._product import operand_grids
 from hwsim.ops.matmul import MatMul
@@ -43,10 +43,10 @@ class Product:
         """What `work` makes of the sums: it gets their shape (G, M, N) and the function that makes some rows of them."""
 
         def multiply(a: Array, b: Array) -> Array:
-            packed = self._packed(b)
+            packed, a = self._packed(b), apart(a)
             return work(
-                (*a.shape[:2], packed.columns),
-                lambda start, stop: self.tier.product(a[:, start:stop], self.left, packed),
+                (a.shape[0] * a.shape[1], a.shape[2], packed.columns),
+                lambda start, stop: self.tier.product(a[:, :, start:stop], self.left, packed),
             )
 
         return self.node.op.product(values[:2], self.inputs, multiply, self.raw)

@@ -1,27 +1,29 @@
 """Operands of a product in the order in which tiles in registers read them: bytes, K padded with zeros.
 
 A left operand: rows of code - low. A right operand: panels of `vectors` registers of `lanes` columns; within one, for every
-four k the four bytes of each column.
+four k the four bytes of each column. Groups may lie along two axes, as images and heads do.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.kernels.kernel import kernel
+from hwsim.kernels.kernel import inline_kernel, kernel
+from hwsim.kernels.simd.byte_rows import lowered
+from hwsim.kernels.simd.float_rows import contiguous
+from hwsim.kernels.simd.transpose import COLUMNS, STEPS, turn
 
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint32]
 
 
 def _pack_left(codes: Bytes, low: int, out: Bytes) -> None:
-    """codes (G, M, K), any strides, less `low`, to out (G, M', K'), M' and K' not less; the rest is 0."""
-    groups, rows, depth = codes.shape
+    """codes (G1, G2, M, K), rows contiguous, less `low`, to out (G, M', K'), M' and K' not less; the rest is 0."""
+    _, inner, rows, depth = codes.shape
     less = np.uint8(low & 255)
-    for g in range(groups):
+    for g in range(out.shape[0]):
         for m in range(rows):
-            source, to = codes[g, m], out[g, m]
-            for k in range(depth):
-                to[k] = source[k] - less
+            source, to = contiguous(codes[g // inner, g % inner, m]), contiguous(out[g, m])
+            lowered(source, less, to)
             to[depth:] = 0
         out[g, rows:] = 0
 
@@ -41,82 +43,88 @@ def _pack_floats(codes: npt.NDArray[np.integer], zero: npt.NDArray[np.int64], ou
                     to[b] = np.int64(source[b]) - row[b if row.shape[0] > 1 else 0]
 
 
-def _pack_columns(words: Words, columns: int, lanes: int, vectors: int, out: Words) -> None:
-    """Right operand as words of four k, (G, N, K / 4), to out (G, panels)."""
+def _add_bytes(a: np.uint32, b: np.uint32) -> np.uint32:
+    """The bytes of a and b added, without carries from one to the next."""
+    low = np.uint32(0x7F7F7F7F)
+    return np.uint32((a & low) + (b & low)) ^ ((a ^ b) & ~low)
+
+
+add_bytes = inline_kernel(_add_bytes)
+
+
+def _pack_columns(
+    words: Words, plus: Words, bias: np.uint32, columns: int, lanes: int, vectors: int, out: Words
+) -> None:
+    """Right operand as words of four k, (G1, G2, N, K / 4), to out (G, panels): to every byte of group g those of
+    plus[g % Z, 0 or n] are added; to those of every second four k, also where K is padded, those of `bias`."""
+    inner, depth = words.shape[1], words.shape[3]
     padded = (columns + lanes - 1) // lanes * lanes
     steps = out.shape[1] // padded
     for g in range(out.shape[0]):
-        to, n = out[g], 0
+        some, to, more, n = words[g // inner, g % inner], out[g], plus[g % plus.shape[0]], 0
         while n < columns:
             width = min(vectors * lanes, padded - n)
-            for j in range(width):
-                place = n * steps + j
-                inside = words.shape[2] if n + j < columns else 0
-                row = words[g, min(n + j, columns - 1)]
-                for step in range(inside):
-                    to[place] = row[step]
-                    place += width
-                for _ in range(inside, steps):
-                    to[place] = 0
-                    place += width
+            for first in range(0, width, COLUMNS):
+                turned = 0
+                if more.shape[0] == 1 and first + COLUMNS <= min(width, columns - n):
+                    odd = add_bytes(more[0], bias)
+                    while turned + STEPS <= depth:
+                        turn(some, n + first, turned, more[0], odd, to, n * steps + turned * width + first, width)
+                        turned += STEPS
+                for j in range(first, min(first + COLUMNS, width)):
+                    inside = depth if n + j < columns else 0
+                    c = min(n + j, columns - 1)
+                    row = contiguous(some[c])
+                    even = more[min(c, more.shape[0] - 1)]
+                    odd = add_bytes(even, bias)
+                    for step in range(turned, inside):
+                        to[n * steps + step * width + j] = add_bytes(row[step], odd if step % 2 else even)
+                    for step in range(max(turned, inside), steps):
+                        to[n * steps + step * width + j] = bias if step % 2 else np.uint32(0)
             n += width
 
 
-def _pack_rows(words: Words, columns: int, lanes: int, vectors: int, out: Words) -> None:
-    """As `pack_columns`, of (G, K / 4, N)."""
+def _pack_rows(codes: Bytes, plus: Words, bias: np.uint32, columns: int, lanes: int, vectors: int, out: Words) -> None:
+    """As `pack_columns`, of codes (G1, G2, K, N), rows contiguous."""
+    inner, depth = codes.shape[1], codes.shape[2]
     padded = (columns + lanes - 1) // lanes * lanes
     steps = out.shape[1] // padded
     for g in range(out.shape[0]):
-        n = 0
+        some, more, n = codes[g // inner, g % inner], plus[g % plus.shape[0]], 0
         while n < columns:
             width = min(vectors * lanes, padded - n)
-            some = min(width, columns - n)
+            inside = min(width, columns - n)
             for step in range(steps):
                 place = n * steps + step * width
-                to = out[g, place : place + width]
-                inside = some if step < words.shape[1] else 0
-                row = words[g, min(step, words.shape[1] - 1), n : n + some]
-                to[:inside] = row[:inside]
-                to[inside:] = 0
-            n += width
-
-
-def _interleave(codes: Bytes, out: Words) -> None:
-    """Rows of codes (G, K, N) four by four into words: out (G, ceil(K / 4), N), the bytes of what is missing 0."""
-    groups, depth, columns = codes.shape
-    for g in range(groups):
-        for step in range(depth // 4):
-            row0, row1, row2, row3 = (
-                codes[g, 4 * step],
-                codes[g, 4 * step + 1],
-                codes[g, 4 * step + 2],
-                codes[g, 4 * step + 3],
-            )
-            to = out[g, step]
-            for n in range(columns):
-                low = np.uint32(row0[n]) | np.uint32(row1[n]) << np.uint32(8)
-                to[n] = low | np.uint32(row2[n]) << np.uint32(16) | np.uint32(row3[n]) << np.uint32(24)
-        if depth % 4:
-            to = out[g, depth // 4]
-            to[:] = 0
-            for i in range(depth % 4):
-                row = codes[g, depth // 4 * 4 + i]
-                for n in range(columns):
-                    to[n] |= np.uint32(row[n]) << np.uint32(8 * i)
-
-
-def _add_bias(columns: int, lanes: int, vectors: int, bias: int, out: Bytes) -> None:
-    """`bias` to the second four of every eight k in panels (G, panels)."""
-    padded = (columns + lanes - 1) // lanes * lanes
-    steps = out.shape[1] // (4 * padded)
-    for g in range(out.shape[0]):
-        n = 0
-        while n < columns:
-            width = min(vectors * lanes, padded - n)
-            for step in range(1, steps, 2):
-                part = out[g, 4 * (n * steps + step * width) : 4 * (n * steps + (step + 1) * width)]
-                for i in range(part.shape[0]):
-                    part[i] += np.uint8(bias)
+                to = contiguous(out[g, place : place + width])
+                last = bias if step % 2 else np.uint32(0)
+                have = min(4, max(0, depth - 4 * step))
+                if have == 4:
+                    row0, row1, row2, row3 = (
+                        contiguous(some[4 * step, n : n + inside]),
+                        contiguous(some[4 * step + 1, n : n + inside]),
+                        contiguous(some[4 * step + 2, n : n + inside]),
+                        contiguous(some[4 * step + 3, n : n + inside]),
+                    )
+                    for j in range(inside):
+                        low = np.uint32(row0[j]) | np.uint32(row1[j]) << np.uint32(8)
+                        to[j] = low | np.uint32(row2[j]) << np.uint32(16) | np.uint32(row3[j]) << np.uint32(24)
+                else:
+                    to[:inside] = 0
+                    for i in range(have):
+                        row = contiguous(some[4 * step + i, n : n + inside])
+                        for j in range(inside):
+                            to[j] |= np.uint32(row[j]) << np.uint32(8 * i)
+                present = np.uint32((1 << 8 * have) - 1)
+                if more.shape[0] == 1:
+                    one = add_bytes(more[0] & present, last)
+                    for j in range(inside):
+                        to[j] = add_bytes(to[j], one)
+                else:
+                    own = contiguous(more[n : n + inside])
+                    for j in range(inside):
+                        to[j] = add_bytes(add_bytes(to[j], own[j] & present), last)
+                to[inside:] = last
             n += width
 
 
@@ -124,5 +132,3 @@ pack_left = kernel(_pack_left)
 pack_floats = kernel(_pack_floats)
 pack_columns = kernel(_pack_columns)
 pack_rows = kernel(_pack_rows)
-interleave = kernel(_interleave)
-add_bias = kernel(_add_bias)

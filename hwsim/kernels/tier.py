@@ -80,6 +80,16 @@ def _widened(values: Array, columns: int) -> Array:
     return np.ascontiguousarray(np.pad(wide, ((0, 0), (0, -columns % LANES)), mode="edge"))
 
 
+def apart(operand: Array) -> Array:
+    """(G1, G2, M, K) of that or of (G, M, K)."""
+    return operand if operand.ndim == 4 else operand[np.newaxis]
+
+
+def together(operand: Array) -> Array:
+    """(G, M, K) of that or of (G1, G2, M, K)."""
+    return operand if operand.ndim == 3 else operand.reshape(-1, *operand.shape[2:])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
     """A right operand as one tier wants it: K, N, its grid, and arrays of the tier's own."""
@@ -109,7 +119,7 @@ class Tier(ABC):
 
     @abstractmethod
     def pack(self, right: Array, grid: Grid, left: Grid) -> Packed:
-        """`right` (G', K, N), any strides, for products with operands of the grid `left`."""
+        """`right` (G', K, N), any strides, for products with operands of the grid `left`; groups may lie along two axes."""
 
     @abstractmethod
     def product(
@@ -120,7 +130,8 @@ class Tier(ABC):
         finish: Finish | None = None,
         out: Array | None = None,
     ) -> Array:
-        """(G, M, N) of `left` (G, M, K), any strides, and a packed operand with G' = G or 1: int32 sums, or codes.
+        """(G, M, N) of `left` (G, M, K), any strides, and a packed operand with G' = G or 1: int32 sums, or codes; the
+        groups of `left` may lie along two axes.
 
         out: where the result goes, (G1, G2, M, N) with G1 * G2 = G, the last axis contiguous.
         """

@@ -127,7 +127,7 @@ def operand_grids(op: Op, inputs: Specs) -> tuple[bool, Grid, Grid]:
 
 
 def multiply(a: Array, b: Array, left: Grid, right: Grid) -> Array:
-    """(G, M, K) codes of `left` times (G or 1, K, N) of `right`, as int32 (G, M, N)."""
+    """(G, M, K) codes of `left` times (G or 1, K, N) of `right`, as int32 (G, M, N); groups may lie along two axes."""
     tier = choose.tier_for(left, right, a.shape[-1])
     return tier.product(a, left, tier.pack(b, right, left))
 

@@ -54,11 +54,11 @@ class MatMul(Op):
         return integer_product(self, values, inputs)
 
     def product(self, values: tuple[Array, ...], inputs: Specs, multiply: Multiply, raw: bool = False) -> Array:
-        """The leading axes as one."""
+        """The leading axes as two: heads, and all before them, so that operands stay where they are."""
         a, b = (operand(value, spec, raw) for value, spec in zip(values, inputs, strict=True))
         leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])  # a constant serves every image
-        left = np.broadcast_to(a, (*leading, *a.shape[-2:])).reshape(-1, *a.shape[-2:])
-        right = np.broadcast_to(b, (*leading, *b.shape[-2:])).reshape(-1, *b.shape[-2:])
+        heads = leading[-1] if leading else 1
+        left, right = (np.broadcast_to(x, (*leading, *x.shape[-2:])).reshape(-1, heads, *x.shape[-2:]) for x in (a, b))
         return multiply(left, right).reshape(*leading, a.shape[-2], b.shape[-1])
 
     def grids(self, inputs: Specs) -> tuple[Grid | None, Grid | None]:

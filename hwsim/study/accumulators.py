@@ -27,6 +27,7 @@ from hwsim.catalog import unknown
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node, is_product
 from hwsim.kernels.narrow_gemm import narrow_gemm
+from hwsim.kernels.tier import together
 from hwsim.op import Array, bounds
 from hwsim.simulator import CHUNK, Environment, Execute, Progress, run_node, simulate
 from hwsim.spec import MAX_BITS, IntegerSpec, QuantSpec, ShiftSpec, TensorSpec, signed_bits
@@ -175,6 +176,7 @@ def _narrow(
 
     def multiply(a: Array, b: Array) -> Array:
         nonlocal counts
+        a, b = together(a), together(b)
         out = np.empty((a.shape[0], a.shape[1], b.shape[2]), dtype=np.int32)
         left, right = np.ascontiguousarray(a, dtype=np.int32), np.ascontiguousarray(b)
         counts = narrow_gemm(left, right, bits, saturate, tile_k or a.shape[2], out)
@@ -215,6 +217,7 @@ def _weights(graph: Graph, node: Node, inputs: tuple[TensorSpec, ...], fixed: in
     lows, highs = [], []
 
     def multiply(a: Array, b: Array) -> Array:
+        a, b = together(a), together(b)
         matrix = (a, b)[fixed].astype(np.int64)
         terms = np.stack([matrix * ends[0], matrix * ends[1], np.zeros_like(matrix)])
         lows.append(int(terms.min(axis=0).sum(axis=2 - fixed).min()))

@@ -15,6 +15,7 @@ from hwsim.accel.activity import GROUPS, Activity, OperandActivity, Operands, Re
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node, is_product
 from hwsim.kernels.kernel import inline_kernel, kernel
+from hwsim.kernels.tier import together
 from hwsim.op import Array, bounds
 from hwsim.ops._product import centred
 from hwsim.simulator import Environment, Execute, run_node
@@ -103,6 +104,7 @@ def _streams(graph: Graph, node: Node, side: int, integers: Array, padding: int)
         specs.append(replace(spec, quant=QuantSpec(MAX_BITS, True, (1.0,), (padding if index == side else 0,))))
 
     def keep(a: Array, b: Array) -> Array:
+        a, b = together(a), together(b)
         found.append(a.reshape(-1, view.m, view.k) if side == 0 else b.transpose(0, 2, 1))
         return np.zeros((a.shape[0], a.shape[1], b.shape[2]), np.int8)
 

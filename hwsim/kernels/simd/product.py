@@ -25,11 +25,14 @@ Bytes = npt.NDArray[np.uint8]
 BLOCK = 16
 """Tiles in a block of rows."""
 
+FINISHED = 24
+"""Rows, about, that are finished at once: they share one loading of constants, and still lie in the first cache."""
+
 RAW, RESIDUAL, EVEN = 0, 8, 16
 """How a tile is finished: RAW, or the bytes of a code (1, 2 or 4), plus RESIDUAL (2 bytes alone), plus EVEN."""
 
 # What `drive` puts in place of these for a tier
-LANES = HEIGHT = PAIRED_HEIGHT = VECTORS = 0
+LANES = HEIGHT = PAIRED_HEIGHT = VECTORS = TOGETHER = 0
 _none: Any = None
 plain1 = plain2 = plain3 = plain4 = paired1 = paired2 = paired3 = paired4 = _none
 raw = code1 = code2 = code4 = residual2 = even1 = even2 = even4 = even_residual2 = _none
@@ -75,7 +78,9 @@ def _finish_tile(
 
 
 def _product(
-    a: Bytes,
+    a: int,
+    a_strides: Int64,
+    eights: int,
     b: Bytes,
     row: Int32,
     column: Int32,
@@ -93,26 +98,24 @@ def _product(
     add: int,
     out: int,
     out_strides: Int64,
-    inner: int,
     span: Int64,
 ) -> None:
     """Groups and rows of `span` (first and past group, first and past row) of a (G, M, 8 E) @ b (G', panels), M not less
     than `rows`, nor than the height of a tile.
 
-    Index of a group into b, row, column and the constants of S4: modulo their length. `out_strides`: bytes per outer
-    group, per inner group (of which there are `inner`), per row; `add` and `out` are addresses.
+    Index of a group into b, row, column and the constants of S4: modulo their length. `a_strides` and `out_strides`: bytes
+    per outer group, inner group, and row, and how many inner groups there are; `a`, `add` and `out` are addresses.
     """
-    eights = a.shape[2] // 8
     height = PAIRED_HEIGHT if paired else HEIGHT
     width = LANES * VECTORS
     all_vectors = (columns + LANES - 1) // LANES
-    scratch = np.empty(HEIGHT * (VECTORS * LANES + WIDTH) + 2 * WIDTH, np.int32)
+    scratch = np.empty(TOGETHER * HEIGHT * (VECTORS * LANES + WIDTH) + 2 * WIDTH, np.int32)
     tile = (scratch.ctypes.data + 63) // 64 * 64
     size = 4 if mode == RAW else mode & 7
     step = out_strides[2]
     begin((0,))
     for g in range(span[0], span[1]):
-        a_start = a.ctypes.data + g * a.strides[0]
+        a_start = a + g // a_strides[3] * a_strides[0] + g % a_strides[3] * a_strides[1]
         b_start = b.ctypes.data + g % b.shape[0] * b.strides[0]
         row_start = row.ctypes.data + g % row.shape[0] * row.strides[0]
         column_start = column.ctypes.data + g % column.shape[0] * column.strides[0]
@@ -122,7 +125,7 @@ def _product(
         o_start = offset.ctypes.data + q * offset.strides[0]
         r_start = right.ctypes.data + q * right.strides[0]
         z_start = zero.ctypes.data + q * zero.strides[0]
-        group = g // inner * out_strides[0] + g % inner * out_strides[1]
+        group = g // out_strides[3] * out_strides[0] + g % out_strides[3] * out_strides[1]
         block = span[2]
         while block < span[3]:
             end = min(block + BLOCK * height, span[3])
@@ -133,29 +136,35 @@ def _product(
                 some = min(vectors * LANES, columns - n)
                 m = block
                 while m < end:
-                    first = max(0, min(m, rows - height))
-                    operands = (a_start + first * a.strides[1], a.strides[1], panel, eights, tile)
-                    if paired:
-                        if vectors == 4:
-                            paired4(operands)
+                    start = max(0, min(m, rows - height))
+                    first = start
+                    past = min(m + TOGETHER * height, end)
+                    while m < past:
+                        first = max(0, min(m, rows - height))
+                        sums = tile + (first - start) * vectors * LANES * 4
+                        operands = (a_start + first * a_strides[2], a_strides[2], panel, eights, sums)
+                        if paired:
+                            if vectors == 4:
+                                paired4(operands)
+                            elif vectors == 3:
+                                paired3(operands)
+                            elif vectors == 2:
+                                paired2(operands)
+                            else:
+                                paired1(operands)
+                        elif vectors == 4:
+                            plain4(operands)
                         elif vectors == 3:
-                            paired3(operands)
+                            plain3(operands)
                         elif vectors == 2:
-                            paired2(operands)
+                            plain2(operands)
                         else:
-                            paired1(operands)
-                    elif vectors == 4:
-                        plain4(operands)
-                    elif vectors == 3:
-                        plain3(operands)
-                    elif vectors == 2:
-                        plain2(operands)
-                    else:
-                        plain1(operands)
-                    place = group + first * step + n * size
-                    count = min(height, rows - first)
+                            plain1(operands)
+                        m += height
+                    place = group + start * step + n * size
+                    count = min(first + height, rows) - start
                     finish_tile(
-                        (tile, vectors * LANES * 4, count, row_start + 4 * first, column_start + 4 * n),
+                        (tile, vectors * LANES * 4, count, row_start + 4 * start, column_start + 4 * n),
                         some,
                         (l_start + 4 * n, m_start + 4 * n, o_start + 8 * n, r_start + 4 * n, z_start + 4 * n),
                         low,
@@ -165,7 +174,6 @@ def _product(
                         step,
                         add + place,
                     )
-                    m += height
                 n += width
             block = end
     end_of_tiles((scratch.size,))  # named here, or else Numba would free it where its address was taken
@@ -193,15 +201,16 @@ def _column_terms(
                 terms[t, v * LANES + i] = np.int32(depth * z * r - z * pair[i] - more)
 
 
-def _row_terms(a: Bytes, rest: Int64, bias: int, paired: bool, terms: Int32) -> None:
-    """What belongs to a row: - r sum u, less the pair sums (tiles.row_sums); a (G, M, 8 E) to terms (G, M)."""
+def _row_terms(a: int, a_strides: Int64, eights: int, rest: Int64, bias: int, paired: bool, terms: Int32) -> None:
+    """What belongs to a row: - r sum u, less the pair sums (tiles.row_sums); a (G, M, 8 E), as above, to terms (G, M)."""
     width = 4 * LANES
-    long, short = a.shape[2] // width, a.shape[2] % width // 8
+    long, short = 8 * eights // width, 8 * eights % width // 8
     sums = np.empty(2, np.int32)
-    for g in range(a.shape[0]):
+    for g in range(terms.shape[0]):
         r = rest[g % rest.shape[0]]
-        for m in range(a.shape[1]):
-            at = a.ctypes.data + g * a.strides[0] + m * a.strides[1]
+        start = a + g // a_strides[3] * a_strides[0] + g % a_strides[3] * a_strides[1]
+        for m in range(terms.shape[1]):
+            at = start + m * a_strides[2]
             sums[0] = 0
             sums[1] = 0
             if long > 0:
@@ -238,6 +247,7 @@ def drive(name: str, tiles: Tiles) -> Driver:
     lanes, vectors = tiles.instruction.lanes, tiles.vectors
     seen: dict[str, Any] = {"LANES": lanes, "VECTORS": vectors, "HEIGHT": tiles.height}
     seen["PAIRED_HEIGHT"] = tiles.paired_height or tiles.height
+    seen["TOGETHER"] = max(1, FINISHED // tiles.height)
     for many in range(1, 5):
         seen[f"plain{many}"] = tiles.plain(min(many, vectors))
         seen[f"paired{many}"] = tiles.paired(min(many, vectors)) if tiles.paired_height else seen[f"plain{many}"]

@@ -15,13 +15,16 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.kernels.memory import empty, empty_like
-from hwsim.kernels.packing import add_bias, interleave, pack_columns, pack_left, pack_rows
+from hwsim.kernels.memory import empty
+from hwsim.kernels.packing import pack_columns, pack_left, pack_rows
 from hwsim.kernels.simd.product import Driver
 from hwsim.kernels.simd.rows import finish_arguments, finish_sums
 from hwsim.kernels.simd.vectors import LANES
 from hwsim.kernels.team import shared
-from hwsim.kernels.tier import Array, Finish, Grid, Packed, Tier
+from hwsim.kernels.tier import Array, Finish, Grid, Packed, Tier, apart, together
+
+EACH_BYTE = np.uint32(0x01010101)
+"""Times a byte: four of it."""
 
 
 class SimdTier(Tier):
@@ -44,17 +47,22 @@ class SimdTier(Tier):
 
     def pack(self, right: Array, grid: Grid, left: Grid) -> Packed:
         """Panels, and what the columns add to each sum."""
-        groups, depth, columns = right.shape
+        right = apart(right)
+        depth, columns = right.shape[2:]
+        groups = right.shape[0] * right.shape[1]
         driver = self.driver
         padded = -(-columns // driver.lanes) * driver.lanes
         eights = -(-depth // driver.depth) * driver.depth // 8
         way = _way(left, grid, self.pairs and self.pairable)
         bias = way.bias
         data = empty((groups, padded * 8 * eights), np.uint8)
-        words, by_column = _words(_bytes(right), way.less)
-        (pack_columns if by_column else pack_rows)(words, columns, driver.lanes, driver.vectors, data.view(np.uint32))
-        if bias > 0:
-            add_bias(columns, driver.lanes, driver.vectors, bias, data)
+        shape = way.plus, np.uint32(max(bias, 0) * EACH_BYTE), columns, driver.lanes, driver.vectors
+        codes = _bytes(right)
+        if codes.strides[2] == 1 and columns > 1 and depth % 4 == 0:
+            pack_columns(codes.transpose(0, 1, 3, 2).view(np.uint32), *shape, data.view(np.uint32))
+        else:
+            rows = codes if codes.strides[3] == 1 else np.ascontiguousarray(codes)
+            pack_rows(rows, *shape, data.view(np.uint32))
         kinds = math.lcm(groups, len(way.zero), len(way.rest))
         terms = empty((kinds, -(-columns // LANES) * LANES), np.int32)
         driver.column_terms(data, columns, eights, depth, way.zero, way.rest, max(bias, 0), bias >= 0, terms)
@@ -72,22 +80,22 @@ class SimdTier(Tier):
         """All of it in one call of the driver, or in one for each byte of the left operand."""
         if grid.high - grid.low >= 256:
             return self._by_bytes(left, grid, right, finish, out)
-        groups, height, _ = left.shape
-        bias = right.extra["bias"]
-        a = self._left(left, grid, right.extra["eights"] * 8)
-        row = self._row_terms(a, right)
+        left = apart(left)
+        groups, height = left.shape[0] * left.shape[1], left.shape[2]
+        bias, eights = right.extra["bias"], right.extra["eights"]
+        a = self._left(left, grid, eights * 8)
+        places = a.ctypes.data, _strides(a), eights
+        row = self._row_terms(a, places, right)
         if out is None:
             container = np.dtype(np.int32) if finish is None else finish.container
             out = empty((groups, 1, height, right.columns), container)
         *arrays, low, high, mode, add, address = finish_arguments(finish, out)
-        strides = np.array(out.strides[:3], np.int64)
-        sizes, inner = (height, right.columns, add, address), out.shape[1]
-        terms = right.extra["terms"]
+        strides, sizes, terms = _strides(out), (height, right.columns, add, address), right.extra["terms"]
 
         def part(first_group: int, past_group: int, first: int, past: int) -> None:
             span = np.array((first_group, past_group, first, past), np.int64)
             self.driver.product(
-                a, right.data, row, terms, *arrays, low, high, mode, bias >= 0, *sizes, strides, inner, span
+                *places, right.data, row, terms, *arrays, low, high, mode, bias >= 0, *sizes, strides, span
             )
 
         if groups > 1:
@@ -105,7 +113,7 @@ class SimdTier(Tier):
         out: Array | None,
     ) -> Array:
         """The product of the low bytes of u, and 256 times that of the high ones, which has no zero point."""
-        codes = np.subtract(left, grid.low, dtype=np.int64).astype(np.uint16)
+        codes = np.subtract(together(left), grid.low, dtype=np.int64).astype(np.uint16)
         byte = Grid(0, 255, np.zeros((1, 1), np.int64))
         nothing = {"terms": np.zeros_like(right.extra["terms"])}
         upper = Packed(right.depth, right.columns, right.grid, right.data, {**right.extra, **nothing})
@@ -119,35 +127,34 @@ class SimdTier(Tier):
         return out.reshape(sums.shape) if out.shape[1] == 1 else out
 
     def _left(self, left: Array, grid: Grid, depth: int) -> npt.NDArray[np.uint8]:
-        """`left` itself where it can stay as it is, else a copy."""
-        groups, rows, width = left.shape
+        """(G1, G2, M', depth): `left` itself where it can stay as it is, else a copy."""
+        *groups, rows, width = left.shape
         codes = _bytes(left)
-        packed = (
-            codes.strides[2] == 1 and codes.strides[1] == width and (groups == 1 or codes.strides[0] == rows * width)
-        )
-        if packed and grid.low == 0 and width == depth and rows >= self.driver.height:
+        if codes.strides[3] == 1 and grid.low == 0 and width == depth and rows >= self.driver.height:
             return codes
-        made = empty((groups, max(rows, self.driver.height), depth), np.uint8)
-        pack_left(codes, grid.low, made)
+        made = empty((*groups, max(rows, self.driver.height), depth), np.uint8)
+        codes = codes if codes.strides[3] == 1 else np.ascontiguousarray(codes)
+        pack_left(codes, grid.low, made.reshape(-1, *made.shape[2:]))
         return made
 
-    def _row_terms(self, a: npt.NDArray[np.uint8], right: Packed) -> Array:
-        """int32 (G or 1, M): what belongs to rows, if anything does."""
+    def _row_terms(self, a: npt.NDArray[np.uint8], places: tuple[int, Array, int], right: Packed) -> Array:
+        """int32 (G or 1, M): what belongs to rows of a, which lies at `places`, if anything does."""
         bias, rest = right.extra["bias"], right.extra["rest"]
         if bias < 0 and not right.extra["any_rest"]:
-            return _zeros(a.shape[1])
-        terms = empty(a.shape[:2], np.int32)
-        self.driver.row_terms(a, rest, max(bias, 0), bias >= 0, terms)
+            return _zeros(a.shape[2])
+        terms = empty((a.shape[0] * a.shape[1], a.shape[2]), np.int32)
+        self.driver.row_terms(*places, rest, max(bias, 0), bias >= 0, terms)
         return terms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """How two grids are multiplied: zero point of u, what is taken off the signed codes, what is left of theirs (Z,), and
-    what makes a sum of codes unsigned, or -1 where sums of codes do not fit bytes (tiles.paired)."""
+    """How two grids are multiplied: zero point of u, what is added to each byte of the signed codes (Z, 1 or N), what is
+    left of their zero points (Z,), and what makes a sum of codes unsigned, or -1 where sums of codes do not fit bytes
+    (tiles.paired)."""
 
     zero: npt.NDArray[np.int64]
-    less: npt.NDArray[np.uint8]
+    plus: npt.NDArray[np.uint32]
     rest: npt.NDArray[np.int64]
     any_rest: bool
     bias: int
@@ -160,8 +167,8 @@ def _way(left: Grid, right: Grid, pairs: bool) -> Way:
     low, high = _signed(right)
     most, bias = left.high - left.low, max(0, -low)
     legal = pairs and most + high + bias < 256 and most + high < 128
-    less = (right.zero - rest).astype(np.uint8)
-    return Way((left.zero - left.low)[:, 0], less, rest[:, 0], bool(rest.any()), bias if legal else -1)
+    plus = ((rest - right.zero) & 255).astype(np.uint32) * EACH_BYTE
+    return Way((left.zero - left.low)[:, 0], plus, rest[:, 0], bool(rest.any()), bias if legal else -1)
 
 
 def _signed(right: Grid) -> tuple[int, int]:
@@ -184,17 +191,9 @@ def _bytes(codes: Array) -> npt.NDArray[np.uint8]:
     return codes.view(np.uint8) if codes.itemsize == 1 else codes.astype(np.uint8)
 
 
-def _words(codes: npt.NDArray[np.uint8], less: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint32], bool]:
-    """codes (G, K, N) less `less` (Z, 1 or N) as words of four k: (G, N, ceil(K / 4)), or else (G, ceil(K / 4), N)."""
-    groups, depth, columns = codes.shape
-    if less.any():
-        less = less[np.arange(groups) % len(less), np.newaxis]
-        codes = np.subtract(codes, less, out=empty_like(codes, np.uint8))
-    if codes.strides[1] == 1 and columns > 1 and depth % 4 == 0:
-        return np.ascontiguousarray(codes.transpose(0, 2, 1)).view(np.uint32), True
-    words = empty((groups, -(-depth // 4), columns), np.uint32)
-    interleave(codes, words)
-    return words, False
+def _strides(groups: Array) -> npt.NDArray[np.int64]:
+    """Of (G1, G2, M, N), as the driver takes them."""
+    return np.array((*groups.strides[:3], groups.shape[1]), np.int64)
 
 
 def _zeros(rows: int) -> Array:

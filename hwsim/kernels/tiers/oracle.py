@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hwsim.kernels.tier import Array, Finish, Grid, Packed, Tier
+from hwsim.kernels.tier import Array, Finish, Grid, Packed, Tier, together
 
 
 class Oracle(Tier):
@@ -12,6 +12,7 @@ class Oracle(Tier):
 
     def pack(self, right: Array, grid: Grid, left: Grid) -> Packed:
         """Codes less their zero points."""
+        right = together(right)
         zero = grid.zero[np.arange(right.shape[0]) % grid.zero.shape[0], np.newaxis]
         return Packed(right.shape[1], right.shape[2], grid, right.astype(np.int64) - zero)
 
@@ -24,6 +25,7 @@ class Oracle(Tier):
         out: Array | None = None,
     ) -> Array:
         """S3, then S4."""
+        left = together(left)
         zero = grid.zero[np.arange(len(left)) % grid.zero.shape[0], np.newaxis]
         sums = np.matmul(left.astype(np.int64) - zero, right.data)
         result = sums.astype(np.int32) if finish is None else _codes(sums, finish)

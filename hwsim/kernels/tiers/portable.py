@@ -15,7 +15,7 @@ from hwsim.kernels.memory import empty, empty_like
 from hwsim.kernels.packing import pack_floats
 from hwsim.kernels.simd.rows import finish_sums
 from hwsim.kernels.team import shared
-from hwsim.kernels.tier import Array, Finish, Grid, Packed, Tier
+from hwsim.kernels.tier import Array, Finish, Grid, Packed, Tier, together
 
 SINGLE, DOUBLE = 1 << 24, 1 << 53
 """Partial sums below these are exact in float32 and float64."""
@@ -34,6 +34,7 @@ class Portable(Tier):
 
     def pack(self, right: Array, grid: Grid, left: Grid) -> Packed:
         """Columns as centred floats, and how many k of them may be summed at once."""
+        right = together(right)
         _, depth, columns = right.shape
         kind: np.dtype[Any] = np.dtype(np.float32)
         part = depth
@@ -62,6 +63,7 @@ class Portable(Tier):
         out: Array | None = None,
     ) -> Array:
         """One BLAS call per part of K; the parts are added as int32."""
+        left = together(left)
         groups, height, depth = left.shape
         kind, part = right.data.dtype, right.extra["part"]
         if out is None:

@@ -47,24 +47,39 @@ SUMS = _integers(-99, 99, (4, 27), np.int32)
 NONE = np.empty((0, 0))
 GROUPS, NO_GROUPS = _integers(-99, 100, (4, 5, 9), np.int32), np.zeros((1, 0, 0))
 ZEROS = np.array([0, 3], np.int64)
+WORDS = _integers(0, 1 << 32, (2, 19), np.uint32)
 
 CALLS = {
-    "packing.pack_left": [((_integers(0, 99, (2, 3, 5), np.uint8), 0), ((2, 4, 8), np.uint8))],
+    "packing.pack_left": [
+        ((_integers(0, 99, (2, 1, 3, k), np.uint8), 7), ((2, 4, k + 3), np.uint8)) for k in (5, 64, 150)
+    ],
     "packing.pack_floats": [
         ((_integers(0, 99, (2, 3, 5), dtype), np.full((1, 1, columns), 7)), ((2, 3, 5), np.float32))
         for dtype in (np.uint8, np.int32)
         for columns in (1, 5)
     ],
-    "packing.interleave": [
-        ((_integers(0, 256, (2, k, 5), np.uint8),), ((2, (k + 3) // 4, 5), np.uint32)) for k in (1, 4, 7)
-    ],
+    "packing.add_bytes": [((np.uint32(0xFF017F80), np.uint32(0x01FF0190)), None)],
     "packing.pack_columns": [
-        ((_integers(0, 1 << 32, (2, 19, 3), np.uint32), 19, 8, vectors), ((2, 96), np.uint32)) for vectors in (1, 2)
+        (
+            (
+                _integers(0, 1 << 32, (2, 1, 19, k), np.uint32),
+                WORDS[:, :many],
+                np.uint32(0x07070707),
+                19,
+                lanes,
+                vectors,
+            ),
+            ((2, 24 * (k + 1) if lanes == 8 else 32 * (k + 1)), np.uint32),
+        )
+        for k, many, lanes, vectors in ((3, 1, 8, 1), (9, 1, 16, 2), (3, 19, 8, 2))
     ],
     "packing.pack_rows": [
-        ((_integers(0, 1 << 32, (2, 3, 19), np.uint32), 19, 8, vectors), ((2, 96), np.uint32)) for vectors in (1, 2)
+        (
+            (_integers(0, 256, (2, 1, k, 19), np.uint8), WORDS[:, :many], np.uint32(0x07070707), 19, 8, vectors),
+            ((2, 24 * 3), np.uint32),
+        )
+        for k, many, vectors in ((12, 1, 1), (7, 19, 2))
     ],
-    "packing.add_bias": [((19, 8, vectors, 7), ((2, 384), np.uint8)) for vectors in (1, 2)],
     "narrow_gemm.narrow_gemm": [
         (
             (

@@ -96,6 +96,28 @@ def test_equals_unbounded_integers(tier_of, exact_product, name, case, pairs, te
         check(multiply(tier, case, pairs), case, exact_product)
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("along", ["columns", "rows"])
+@pytest.mark.parametrize("name", TIERS)
+def test_groups_along_two_axes(tier_of, exact_product, name, along, pairs):
+    """Images and heads, as slices of one linear layer's output: nothing is copied on the way, and each has its own zero."""
+    generator, images, heads, tier = np.random.default_rng(3), 2, 3, tier_of(name)
+    for m, k, n in ((9, 64, 37), (33, 40, 16), (7, 21, 5), (40, 12, 80)):
+        left = Grid(0, 15, generator.integers(0, 16, (heads, 1)))
+        right = Grid(0, 15, generator.integers(0, 16, (heads, 1)))
+        rows = n if along == "columns" else k
+        a = generator.integers(0, 16, (images, m, 2 * heads, k)).astype(np.uint8)[:, :, heads:].transpose(0, 2, 1, 3)
+        b = generator.integers(0, 16, (images, rows, 2 * heads, k + n - rows)).astype(np.uint8)[:, :, :heads]
+        b = b.transpose(0, 2, 3, 1) if along == "columns" else b.transpose(0, 2, 1, 3)
+        flat = a.reshape(-1, m, k), left, b.reshape(-1, k, n), right
+        out = np.empty((images, m, heads, n), np.int32)
+        tier.pairs = pairs and tier.pairable
+        packed = tier.pack(b, right, left)
+        check(tier.product(a, left, packed), flat, exact_product)
+        tier.product(a, left, packed, None, out.transpose(0, 2, 1, 3))
+        np.testing.assert_array_equal(out.transpose(0, 2, 1, 3).reshape(-1, m, n).astype(object), exact_product(*flat))
+
+
 @pytest.mark.parametrize("name", TIERS)
 @given(case=operands(widths=st.integers(9, 16)), pairs=st.booleans())
 def test_left_operands_of_two_bytes(tier_of, exact_product, name, case, pairs):

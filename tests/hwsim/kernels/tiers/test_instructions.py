@@ -21,8 +21,8 @@ from hwsim.kernels.tiers.avxvnni import AvxVnni
 words, quads = types.Array(int32, 2, "C"), types.Array(int64, 2, "C")
 constants = words, words, quads, words, words
 signature = (
-    types.Array(uint8, 3, "C"), types.Array(uint8, 2, "C"), words, words, *constants, *[int64] * 3, boolean,
-    *[int64] * 4, types.Array(int64, 1, "C"), int64, types.Array(int64, 1, "C"),
+    int64, types.Array(int64, 1, "C"), int64, types.Array(uint8, 2, "C"), words, words, *constants, *[int64] * 3, boolean,
+    *[int64] * 4, types.Array(int64, 1, "C"), types.Array(int64, 1, "C"),
 )
 drivers = {kind.name: kind().driver for kind in (Avx2, AvxVnni, Avx512Vnni)}
 found = {}
