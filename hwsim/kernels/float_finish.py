@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hwsim.kernels.elementwise import gelu_of, layernorm_row, softmax_row
 from hwsim.kernels.float_codes import GREATEST, quantize_row, steps
-from hwsim.kernels.float_guess import guess_gelu_codes, guess_softmax_codes, guessable
+from hwsim.kernels.float_guess import guess_gelu_codes, guess_score_codes, guess_softmax_codes, guessable, narrowed
 from hwsim.kernels.kernel import kernel
 from hwsim.kernels.simd.float_rows import contiguous
 
@@ -19,7 +19,7 @@ Float64 = npt.NDArray[np.float64]
 Sums = npt.NDArray[np.int32]
 Codes = npt.NDArray[np.integer]
 
-BLOCK = 128
+BLOCK = 256
 """Columns whose codes are guessed, and are sure or not, together."""
 
 
@@ -66,13 +66,14 @@ def _dequantize_add_gelu_quantize(
 ) -> bool:
     """Codes of gelu(acc * scale + bias); scale and bias (N,)."""
     low, high = float(qmin - q_zero), float(qmax - q_zero)
-    guess = guessable(q_scale, low, high)
+    scale32, bias32 = np.empty(scale.shape[0], np.float32), np.empty(scale.shape[0], np.float32)
+    guess = narrowed(scale, bias, scale32, bias32) and guessable(q_scale, low, high)
     finite = True
     for r in range(acc.shape[0]):
         for start in range(0, acc.shape[1], BLOCK):
             part = slice(start, start + BLOCK)
             row, codes = contiguous(acc[r, part]), contiguous(out[r, part])
-            if not (guess and guess_gelu_codes(row, scale[part], bias[part], q_scale, q_zero, low, high, codes)):
+            if not (guess and guess_gelu_codes(row, scale32[part], bias32[part], q_scale, q_zero, low, high, codes)):
                 finite &= gelu_codes(row, scale[part], bias[part], q_scale, q_zero, low, high, codes)
     return finite
 
@@ -111,8 +112,12 @@ def _dequantize_mul_softmax_quantize(
     guess = guessable(q_scale, low, high)
     finite = True
     reals, shares = np.empty(acc.shape[1], dtype=np.float64), np.empty(acc.shape[1], dtype=np.float64)
+    exps = np.empty(acc.shape[1], dtype=np.float32)
+    alone, unit = guess and bias.shape[0] + mask.shape[0] == 0, scale * (factor if scaled else 1.0)
     for r in range(acc.shape[0]):
-        row = contiguous(acc[r])
+        row, codes = contiguous(acc[r]), contiguous(out[r])
+        if alone and guess_score_codes(row, unit, q_scale, q_zero, low, high, exps, codes):
+            continue
         for n in range(row.shape[0]):
             value = float(row[n]) * scale
             reals[n] = value * factor if scaled else value
@@ -121,8 +126,7 @@ def _dequantize_mul_softmax_quantize(
                 other = contiguous(addend[r])
                 for n in range(row.shape[0]):
                     reals[n] = reals[n] + other[n]
-        codes = contiguous(out[r])
-        if not (guess and guess_softmax_codes(reals, q_scale, q_zero, low, high, shares, codes)):
+        if alone or not (guess and guess_softmax_codes(reals, q_scale, q_zero, low, high, exps, codes)):
             softmax_row(reals, shares)
             finite &= quantize_row(shares, q_scale, q_zero, qmin, qmax, codes)
     return finite

@@ -3,11 +3,12 @@
 A code is sure where the guess lies so far from the middle between two integers that float64 rounds to the same one. For
 that the distance of the guess to float64, in steps of the grid, is bounded by
 
-    gelu      NEAR_GELU |x| / scale
-    softmax   NEAR_EXP y + NEAR_ZERO        with y the guess itself
+    gelu      NEAR_GELU (|p| + |b|) / scale   of x = p + b, product and bias
+    softmax   NEAR_EXP y + NEAR_ZERO          with y the guess itself
 
 which is at least three times of what tests measure. A guess that is not finite is never sure. Whoever calls makes codes
-that are not sure again in float64, so that codes do not depend on what is guessed here.
+that are not sure again in float64, so that codes do not depend on what is guessed here. Loops hold no float64: it would
+halve the lanes of everything else in them. `fused`, because no code depends on a guess's last bits.
 """
 
 import numpy as np
@@ -17,15 +18,18 @@ from hwsim.kernels.kernel import inline_kernel, kernel
 from hwsim.kernels.simd.float_rows import row_max, row_sum
 
 Float64 = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.int32]
 Codes = npt.NDArray[np.integer]
 F = np.float32
 
-NEAR_GELU, NEAR_EXP, NEAR_ZERO = F(2.0**-20), F(2.0**-15), F(2.0**-20)
+NEAR_GELU, NEAR_EXP, NEAR_ZERO = F(2.0**-19), F(2.0**-15), F(2.0**-20)
 WIDEST = 4096.0
 """Most steps from zero to an end of the grid for which a guess is tried: beyond it few would be sure."""
 FINEST, COARSEST = 1e-30, 1e30
-"""Scales for which a guess is tried: their reciprocals are normal numbers in float32."""
+"""Scales for which a guess is tried: they and their reciprocals are normal numbers in float32."""
+LONGEST = 1024
+"""Most terms of a sum in float32."""
 
 ZERO, HALF, ONE, ROOT_HALF = F(0.0), F(0.5), F(1.0), F(0.70710678)
 LOG2_E, LN2_HIGH, LN2_LOW = F(1.442695), F(0.693359375), F(-2.1219444e-4)
@@ -49,7 +53,7 @@ def _guess_exp(x: np.float32) -> np.float32:
     return value * bits.view(np.float32)
 
 
-guess_exp = inline_kernel(_guess_exp)
+guess_exp = inline_kernel(_guess_exp, fused=True)
 
 
 def _guess_gelu(x: np.float32) -> np.float32:
@@ -61,7 +65,7 @@ def _guess_gelu(x: np.float32) -> np.float32:
     return x * HALF * (tail if x < ZERO else (ONE + ONE) - tail)
 
 
-guess_gelu = inline_kernel(_guess_gelu)
+guess_gelu = inline_kernel(_guess_gelu, fused=True)
 
 
 def _guessable(scale: float, low: float, high: float) -> bool:
@@ -72,43 +76,78 @@ def _guessable(scale: float, low: float, high: float) -> bool:
 guessable = kernel(_guessable)
 
 
+def _narrowed(scale: Float64, bias: Float64, scale32: Float32, bias32: Float32) -> bool:
+    """Both in float32, and whether all of `scale` may be guessed with; a bias that overflows makes no guess sure."""
+    fine = True
+    for n in range(scale.shape[0]):
+        fine &= FINEST < scale[n] < COARSEST
+        scale32[n], bias32[n] = scale[n], bias[n]
+    return fine
+
+
 def _guess_gelu_codes(
-    acc: Sums, scale: Float64, bias: Float64, q_scale: float, q_zero: int, low: float, high: float, out: Codes
+    acc: Sums, scale: Float32, bias: Float32, q_scale: float, q_zero: int, low: float, high: float, out: Codes
 ) -> bool:
     """Codes (N,) of gelu(acc * scale + bias); False where one is not sure."""
     inverse = F(1.0 / q_scale)
     most, least, near, zero = F(high), F(low), inverse * NEAR_GELU, np.int32(q_zero)
     sure = True
     for n in range(acc.shape[0]):
-        x = F(float(acc[n]) * scale[n] + bias[n])
-        steps = guess_gelu(x) * inverse
+        product = F(acc[n]) * scale[n]
+        steps = guess_gelu(product + bias[n]) * inverse
         steps = least if steps < least else steps
         steps = most if steps > most else steps
         whole = F(steps + ONES)
-        sure &= bool(abs(steps - (whole - ONES)) < HALF - abs(x) * near)
-        out[n] = whole.view(np.int32) - ONES_BITS + zero
+        sure &= bool(abs(steps - (whole - ONES)) < HALF - (abs(product) + abs(bias[n])) * near)
+        out[n] = np.int32(np.int32(whole.view(np.int32) - ONES_BITS) + zero)
     return sure
 
 
-def _guess_softmax_codes(
-    x: Float64, q_scale: float, q_zero: int, low: float, high: float, exps: Float64, out: Codes
-) -> bool:
-    """Codes (N,) of softmax(x); exps (N,) is room for exp(x - max x); False where a code is not sure."""
-    top = row_max(x)
-    for n in range(x.shape[0]):
-        exps[n] = guess_exp(F(x[n] - top))
-    inverse = F(1.0 / (row_sum(exps) * q_scale))
+def _guess_shares(exps: Float32, q_scale: float, q_zero: int, low: float, high: float, out: Codes) -> bool:
+    """Codes (N,) of exps / sum; False where one is not sure."""
+    inverse = F(1.0 / (float(row_sum(exps)) * q_scale))
     most, least, zero = F(high), F(low), np.int32(q_zero)
     sure = True
-    for n in range(x.shape[0]):
-        guess = F(exps[n]) * inverse
+    for n in range(exps.shape[0]):
+        guess = exps[n] * inverse
         steps = least if guess < least else guess
         steps = most if steps > most else steps
         whole = F(steps + ONES)
         sure &= bool(abs(steps - (whole - ONES)) < (HALF - NEAR_ZERO) - guess * NEAR_EXP)
-        out[n] = whole.view(np.int32) - ONES_BITS + zero
+        out[n] = np.int32(np.int32(whole.view(np.int32) - ONES_BITS) + zero)
     return sure
 
 
-guess_gelu_codes = kernel(_guess_gelu_codes)
-guess_softmax_codes = kernel(_guess_softmax_codes)
+guess_shares = kernel(_guess_shares, fused=True)
+
+
+def _guess_score_codes(
+    acc: Sums, unit: float, q_scale: float, q_zero: int, low: float, high: float, exps: Float32, out: Codes
+) -> bool:
+    """Codes (N,) of softmax(acc * unit); exps (N,) is room; False where a code is not sure."""
+    if acc.shape[0] > LONGEST or not FINEST < unit < COARSEST:
+        return False
+    top, step = acc[0], F(-unit)
+    for n in range(acc.shape[0]):
+        top = max(top, acc[n])
+    for n in range(acc.shape[0]):
+        exps[n] = guess_exp(F(np.uint32(top - acc[n])) * step)
+    return guess_shares(exps, q_scale, q_zero, low, high, out)
+
+
+def _guess_softmax_codes(
+    x: Float64, q_scale: float, q_zero: int, low: float, high: float, exps: Float32, out: Codes
+) -> bool:
+    """Codes (N,) of softmax(x); exps (N,) is room; False where a code is not sure."""
+    if x.shape[0] > LONGEST:
+        return False
+    top = row_max(x)
+    for n in range(x.shape[0]):
+        exps[n] = guess_exp(F(x[n] - top))
+    return guess_shares(exps, q_scale, q_zero, low, high, out)
+
+
+narrowed = kernel(_narrowed)
+guess_gelu_codes = kernel(_guess_gelu_codes, fused=True)
+guess_score_codes = kernel(_guess_score_codes, fused=True)
+guess_softmax_codes = kernel(_guess_softmax_codes, fused=True)

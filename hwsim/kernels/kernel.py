@@ -2,7 +2,8 @@
 
 Use it by assignment at module level (`quantize = kernel(_quantize)`), so that the plain function stays testable and the
 on-disk cache is hit. Kernels take flat arrays, never raise or print, and compute exact integers: their accumulator's
-width was proven before they run (S3). `fastmath` is never set: floats must stay IEEE.
+width was proven before they run (S3). `fastmath` is never set: floats must stay IEEE; but what is only guessed
+(float_guess) may be `fused`, a product and a sum rounded once where the CPU can.
 
 The cache is keyed by the signature, by the CPU's name and features as Numba reports them, and by the text of all of
 `hwsim/kernels`: another CPU never gets this one's code, and a kernel that calls another, or an intrinsic, is compiled
@@ -40,18 +41,19 @@ def sources() -> str:
     return digest.hexdigest()
 
 
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
+def kernel(function: Callable[P, R], fused: bool = False) -> Callable[P, R]:
     """`function` compiled by Numba at its first call."""
-    return _compiled(function, inline=False)
+    return _compiled(function, False, fused)
 
 
-def inline_kernel(function: Callable[P, R]) -> Callable[P, R]:
+def inline_kernel(function: Callable[P, R], fused: bool = False) -> Callable[P, R]:
     """The same, and written out wherever another kernel calls it: for the scalar functions of a loop that vectorises."""
-    return _compiled(function, inline=True)
+    return _compiled(function, True, fused)
 
 
-def _compiled(function: Callable[P, R], inline: bool) -> Callable[P, R]:
-    compiled: Any = numba.njit(nogil=True, error_model="numpy", forceinline=inline)(function)
+def _compiled(function: Callable[P, R], inline: bool, fused: bool) -> Callable[P, R]:
+    flags: Any = {"contract"} if fused else False
+    compiled: Any = numba.njit(nogil=True, error_model="numpy", forceinline=inline, fastmath=flags)(function)
     compiled._cache = KernelCache(function)
     result: Callable[P, R] = compiled
     return result

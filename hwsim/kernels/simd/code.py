@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
-F64 = ir.DoubleType()
+F32, F64 = ir.FloatType(), ir.DoubleType()
 
 
 def vector(kind: ir.Type, lanes: int) -> ir.VectorType:

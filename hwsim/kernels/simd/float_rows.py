@@ -1,10 +1,10 @@
-"""Sums and maxima of contiguous rows of float64, in one fixed order (S5, S6), whatever the width of the vectors.
+"""Sums and maxima of contiguous rows of floats, in one fixed order (S5, S6), whatever the width of the vectors.
 
     lane[i] = x[i] + x[8 + i] + x[16 + i] + ...,  i = 0..7, over the whole eights, from left to right
     sum     = ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7])) + rest
 
-where rest is what does not fill eight, added from left to right. Each function is plain Python, and Numba code that calls
-it gets vector IR in its place, with the same bits.
+where rest is what does not fill eight, added from left to right; sums of float32 (of guesses alone) have 16 lanes. Each
+function is plain Python, and Numba code that calls it gets vector IR in its place, with the same bits.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from hwsim.kernels.simd.code import F64, I64, Code, vector
+from hwsim.kernels.simd.code import F32, F64, I64, Code, vector
 
-Row = npt.NDArray[np.float64]
+Row = npt.NDArray[np.floating]
 T = TypeVar("T", bound=npt.NDArray[Any])
 
-LANES = 8
-FOLDS = ((0, 1, 2, 3), (4, 5, 6, 7)), ((0, 1), (2, 3)), ((0,), (1,))
-"""The lanes that are joined with each other, step by step."""
+LANES, SHORT_LANES = 8, 16
+"""Of float64, and of float32."""
 Step = Callable[[Code, ir.Value, ir.Value], ir.Value]
 """What becomes of a lane and the next element."""
 
@@ -52,10 +51,11 @@ def row_max(x: Row) -> float:
 
 
 def _in_order(x: Row) -> float:
-    whole = len(x) // LANES * LANES
-    lanes, rest = np.zeros(LANES), np.float64(0.0)
-    for start in range(0, whole, LANES):
-        lanes += x[start : start + LANES]
+    many = LANES if x.dtype == np.float64 else SHORT_LANES
+    whole = len(x) // many * many
+    lanes, rest = np.zeros(many, x.dtype), x.dtype.type(0.0)
+    for start in range(0, whole, many):
+        lanes += x[start : start + many]
     while len(lanes) > 1:
         half = len(lanes) // 2
         lanes = lanes[:half] + lanes[half:]
@@ -64,28 +64,29 @@ def _in_order(x: Row) -> float:
     return float(lanes[0] + rest)
 
 
-def _blocks(step: Step, join: Step) -> Any:
+def _blocks(step: Step, join: Step, element: ir.Type = F64, many: int = LANES) -> Any:
     """Numba code calls it as `f(address, blocks, first, operand)`: lanes begin as `first`, then `step` for each block of
-    eight (at least one) with `operand`, then `join` of all lanes."""
+    `many` (at least one) with `operand`, then `join` of all lanes."""
+    real = types.float64 if element is F64 else types.float32
 
     def typed(_typing: Any, address: Any, blocks: Any, first: Any, operand: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-            code, kind = Code(builder), vector(F64, LANES)
+            code, kind = Code(builder), vector(element, many)
             place, count = (
                 context.cast(builder, v, k, types.intp) for v, k in zip(arguments[:2], signature.args[:2], strict=True)
             )
-            other = code.splat(arguments[3], LANES)
+            other = code.splat(arguments[3], many)
 
             def body(index: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-                where = code.offset(place, builder.mul(index, code.constant(8 * LANES, I64)))
+                where = code.offset(place, builder.mul(index, code.constant(64, I64)))
                 return [step(code, state[0], _less(code, code.load(where, kind), other))]
 
-            (lanes,) = code.loop(count, [code.splat(arguments[2], LANES)], body)
-            for low, high in FOLDS:
-                lanes = join(code, code.shuffle(lanes, low), code.shuffle(lanes, high))
+            (lanes,) = code.loop(count, [code.splat(arguments[2], many)], body)
+            while (half := lanes.type.count // 2) > 0:
+                lanes = join(code, code.shuffle(lanes, range(half)), code.shuffle(lanes, range(half, 2 * half)))
             return builder.extract_element(lanes, code.constant(0, I64))
 
-        return types.float64(address, blocks, types.float64, types.float64), generate
+        return real(address, blocks, real, real), generate
 
     return intrinsic(typed)
 
@@ -109,6 +110,7 @@ def _greater(code: Code, lane: ir.Value, value: ir.Value) -> ir.Value:
 _sum_blocks = _blocks(_plus, _plus)
 _square_blocks = _blocks(_plus_square, _plus)
 _max_blocks = _blocks(_greater, _greater)
+_short_sum_blocks = _blocks(_plus, _plus, F32, SHORT_LANES)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -127,11 +129,14 @@ def _contiguous_code(row: Any) -> Any:
 
 @overload(row_sum, strict=False)  # type: ignore[untyped-decorator]
 def _sum_code(x: Any) -> Any:
+    wide = x.dtype == types.float64
+    many, sums, zero = (LANES, _sum_blocks, 0.0) if wide else (SHORT_LANES, _short_sum_blocks, np.float32(0.0))
+
     def compute(x: Row) -> float:
-        blocks = x.shape[0] // LANES
-        total = _sum_blocks(x.ctypes.data, blocks, 0.0, 0.0) if blocks > 0 else 0.0
-        rest = 0.0
-        for c in range(blocks * LANES, x.shape[0]):
+        blocks = x.shape[0] // many
+        total = sums(x.ctypes.data, blocks, zero, zero) if blocks > 0 else zero
+        rest = zero
+        for c in range(blocks * many, x.shape[0]):
             rest += x[c]
         return total + rest
 
