@@ -36,7 +36,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", help="models by name; each part has its own default")
     parser.add_argument("--widths", nargs="+", default=model_cases.WIDTHS, help="part models: w4a4, w8a8")
     parser.add_argument("--rounds", type=int, default=5, help="part cost, gemm, models, train: 5 by default")
-    parser.add_argument("--batch", type=int, default=32, help="part models: images at once, 32 by default")
+    parser.add_argument("--batch", type=int, help="part models: images at once, 32 by default, 8 of DeiT-B")
     parser.add_argument("--threads", type=int, nargs="+", default=(1, 2), help="part models: 1 and 2 by default")
     parser.add_argument("--tiers", nargs="+", help="kernel tiers; all that the machine has by default")
     parser.add_argument("--qonnx-python", default="", help="part cost: a Python that has qonnx; left out by default")
@@ -115,21 +115,22 @@ def gemm(options: argparse.Namespace) -> None:
 
 def models(options: argparse.Namespace) -> None:
     """Part `models`."""
-    settings = model_cases.Settings(
-        options.batch,
-        options.rounds,
-        tuple(options.threads),
-        tuple(options.widths),
-        tuple(options.tiers or ours.tiers()),
-        not options.no_compile,
-        options.out,
-    )
+    tiers = tuple(options.tiers or ours.tiers())
     for model in options.models or model_cases.MODELS:
+        settings = model_cases.Settings(
+            options.batch or model_cases.BATCHES.get(model, model_cases.BATCH),
+            options.rounds,
+            tuple(options.threads),
+            tuple(options.widths),
+            tiers,
+            not options.no_compile,
+            options.out,
+        )
         result, choice = model_cases.run_model(model, settings, say)
-        keep(options.out, model, {**result.json(), **choice, "batch": options.batch})
+        keep(options.out, model, {**result.json(), **choice, "batch": settings.batch})
         for width in settings.widths:
             for threads in settings.threads:
-                title = f"{model}, {width}, batch {options.batch}, {model_cases.name('', threads)}"
+                title = f"{model}, {width}, batch {settings.batch}, {model_cases.name('', threads)}"
                 show(title, model_cases.rows(result, settings, width, threads))
         if {"w4a4", "w8a8"} <= set(settings.widths):
             show(f"{model}, widths", model_cases.width_ratios(result, settings))

@@ -31,11 +31,11 @@ class Product:
         """A matmul repeats its constant for the images of a chunk, however many these are."""
         self._packings = view.packed
 
-    def finished(self, values: tuple[Array, ...], finish: Finish | None) -> Array:
-        """The product of `values`, finished on the tile."""
+    def finished(self, values: tuple[Array, ...], finish: Finish | None, out: Array | None = None) -> Array:
+        """The product of `values`, finished on the tile; where it goes, (G1, G2, M, N), if somewhere of its own."""
 
         def multiply(a: Array, b: Array) -> Array:
-            return self.tier.product(a, self.left, self._packed(b), finish)
+            return self.tier.product(a, self.left, self._packed(b), finish, out)
 
         return self.node.op.product(values[:2], self.inputs, multiply, self.raw)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from hwsim.fusions._products import Product
 from hwsim.graph import Node, is_product
+from hwsim.kernels.memory import empty
 from hwsim.kernels.simd.vectors import LANES
 from hwsim.kernels.tier import Finish
 from hwsim.op import Array
@@ -16,6 +17,7 @@ from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.linear import Linear
 from hwsim.ops.matmul import MatMul
 from hwsim.ops.requantize import Requantize
+from hwsim.ops.transpose import Transpose
 from hwsim.plan import Step, View
 from hwsim.spec import TensorSpec
 
@@ -30,7 +32,13 @@ def product_requantize(view: View, node: Node) -> Step | None:
         return None
     product = Product(view, node)
 
+    inside, shape = _heads_inside(view, node, following), view.graph.specs[node.name].shape
+
     def run(values: tuple[Array, ...]) -> Array:
+        if inside:
+            heads, rows, columns = shape[1:]
+            room = empty((values[0].shape[0], rows, heads, columns), finish.container)
+            return product.finished(values, finish, room.transpose(0, 2, 1, 3))
         residual = np.ascontiguousarray(values[2], dtype=finish.container) if len(values) > 2 else None
         return product.finished(values, finish if residual is None else replace(finish, residual=residual))
 
@@ -39,6 +47,14 @@ def product_requantize(view: View, node: Node) -> Step | None:
         return Step(following.name, (node, following), node.inputs, run)
     stream = next(name for name in add.inputs if name != following.name)
     return Step(add.name, (node, following, add), (*node.inputs, stream), run)
+
+
+def _heads_inside(view: View, node: Node, codes: Node) -> bool:
+    """Whether the heads of a product are put side by side at once, because a transpose does nothing else with `codes`."""
+    reader = view.only_reader(codes.name)
+    if reader is None or not isinstance(reader.op, Transpose) or not isinstance(node.op, MatMul):
+        return False
+    return reader.op.order == (0, 2, 1, 3) and all(view.graph.specs[name].batched for name in node.inputs)
 
 
 def _residual(view: View, node: Node, codes: Node) -> Node | None:

@@ -19,24 +19,30 @@ KEPT = 1 << 28
 """Bytes of blocks that are kept for later."""
 
 
+_Memory = tuple[npt.NDArray[np.uint8], int]
+"""Bytes, and the address of the first cache line in them."""
+
+
 class _Shelf:
     """The free blocks, by size; lists are pushed and popped whole, so that threads may share it without a lock."""
 
     def __init__(self) -> None:
-        self.blocks: defaultdict[int, list[npt.NDArray[np.uint8]]] = defaultdict(list)
+        self.blocks: defaultdict[int, list[_Memory]] = defaultdict(list)
         self.size = 0
         """Bytes on the shelf, about: threads may miscount by a block."""
 
-    def take(self, size: int) -> npt.NDArray[np.uint8]:
+    def take(self, size: int) -> _Memory:
         """A block of `size` from the shelf, or a new one."""
         try:
             memory = self.blocks[size].pop()
         except IndexError:
-            return np.empty(size + ALIGNMENT, dtype=np.uint8)
+            fresh = np.empty(size + ALIGNMENT, dtype=np.uint8)
+            address = fresh.ctypes.data
+            return fresh, address + -address % ALIGNMENT
         self.size -= size
         return memory
 
-    def put(self, memory: npt.NDArray[np.uint8], size: int) -> None:
+    def put(self, memory: _Memory, size: int) -> None:
         """The block back on the shelf, which is emptied first where it is full: it may hold sizes that nobody wants now."""
         if size > KEPT:
             return
@@ -52,16 +58,10 @@ class _Block:
 
     __slots__ = ("__array_interface__", "memory", "size")
 
-    def __init__(self, memory: npt.NDArray[np.uint8], size: int) -> None:
+    def __init__(self, memory: _Memory, size: int, shape: tuple[int, ...], kind: str) -> None:
         self.memory = memory
         self.size = size
-        address = memory.ctypes.data
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": (size,),
-            "typestr": "|u1",
-            "data": (address + -address % ALIGNMENT, False),
-        }
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": kind, "data": (memory[1], False)}
 
     def __del__(self) -> None:
         _SHELF.put(self.memory, self.size)
@@ -73,10 +73,8 @@ _SHELF = _Shelf()
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """An array in C order whose first element lies on a cache line; its contents are whatever was there."""
     kind = np.dtype(dtype)
-    size = math.prod(shape) * kind.itemsize
-    whole = _size_class(max(size, 1))
-    block = np.asarray(_Block(_SHELF.take(whole), whole))
-    return block[:size].view(kind).reshape(shape)
+    size = _size_class(max(math.prod(shape) * kind.itemsize, 1))
+    return np.asarray(_Block(_SHELF.take(size), size, shape, kind.str))
 
 
 def empty_like(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -5,8 +5,9 @@ identity finds them again.
 """
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from contextlib import suppress
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -15,30 +16,22 @@ KEPT = 1024
 """Results of each function that are kept: more than a graph has nodes of one kind."""
 
 
-class _Same:
-    """Equal to what holds the very same object."""
-
-    __slots__ = ("it",)
-
-    def __init__(self, it: object) -> None:
-        self.it = it
-
-    def __hash__(self) -> int:
-        return id(self.it)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.it is other.it
-
-
 def once(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, which remembers its latest results by the identity of its arguments (small integers by value)."""
-
-    @lru_cache(maxsize=KEPT)
-    def remembered(*arguments: Any) -> R:
-        return cast(Callable[..., R], function)(*(a.it if isinstance(a, _Same) else a for a in arguments))
+    """`function`, which remembers its latest results by the identity of its arguments (integers by value)."""
+    kept: dict[tuple[int, ...], tuple[Any, R]] = {}
 
     @wraps(function)
-    def call(*arguments: P.args, **_: P.kwargs) -> R:
-        return remembered(*(a if isinstance(a, int) else _Same(a) for a in arguments))
+    def call(*arguments: P.args, **keywords: P.kwargs) -> R:
+        key = tuple([a if type(a) is int else id(a) for a in arguments])
+        found = kept.get(key)
+        if found is None:
+            found = kept[key] = (
+                arguments,
+                function(*arguments, **keywords),
+            )  # which live on: an identity is not used again
+            if len(kept) > KEPT:
+                with suppress(KeyError, RuntimeError, StopIteration):  # another thread may be at it too
+                    del kept[next(iter(kept))]
+        return found[1]
 
     return call

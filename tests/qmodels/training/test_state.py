@@ -83,6 +83,7 @@ def test_a_state_per_epoch_and_the_records_of_what_is_done_again(tmp_path, same)
     assert one == two
 
 
+@pytest.mark.slow
 def test_records_of_an_epoch_are_there_once(tmp_path):
     """Stopped behind the records of an epoch whose last step was kept, and within the next epoch."""
     log = tmp_path / "log"
@@ -106,6 +107,7 @@ def test_tensorboard_has_each_epoch_once(every, tmp_path):
         assert [event.step for event in found.Scalars(name)] == [3, 6, 9]
 
 
+@pytest.mark.slow
 def test_an_observer_that_was_not_there_begins_where_it_goes_on(tmp_path, same):
     out, log = tmp_path / "c", tmp_path / "log"
     with pytest.raises(Stop):
@@ -116,6 +118,7 @@ def test_an_observer_that_was_not_there_begins_where_it_goes_on(tmp_path, same):
     assert [r.tag("epoch") for r in read_records(log) if r.metric == "flipped" and not r.node] == ["2", "3"]
 
 
+@pytest.mark.slow
 def test_killed(tmp_path, same):
     """A process that is killed without warning, as often as it takes, against one that is left alone."""
     sets = [
