@@ -60,7 +60,8 @@ def _kernel_facts() -> dict[str, str]:
         tried = choose.trials(advance)
     for trial in tried:
         exact = "exact" + (f", pairs of products {trial.pairs:.2f}x" if trial.pairs else "")
-        facts[f"  {trial.name}"] = trial.refusal or exact
+        tables = ", tables of bytes by permutation" if trial.permutes else ""
+        facts[f"  {trial.name}"] = trial.refusal or exact + tables
     return facts
 
 

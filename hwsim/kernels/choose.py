@@ -46,11 +46,13 @@ _lock = Lock()
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a trial of a tier showed: why it cannot be used, or ""; products per second with pairs, relative to without."""
+    """What a trial of a tier showed: why it cannot be used, or ""; products per second with pairs, relative to without;
+    whether bytes are permuted by tables."""
 
     name: str
     refusal: str = ""
     pairs: float = 0.0
+    permutes: bool = False
 
 
 def tier() -> Tier:
@@ -104,6 +106,7 @@ def named(name: str) -> Tier:
         raise HwsimError(f"{VARIABLE}: this machine must have the tier, got {name} ({trial.refusal}); unset it")
     made = kind()
     made.pairs = made.pairable and trial.pairs > 1
+    made.permutes = made.permutable and trial.permutes
     return made
 
 

@@ -116,6 +116,10 @@ class Tier(ABC):
     """Whether it can compute two products with one multiplication."""
     pairs: bool = False
     """Whether it does, where operands are small enough (simd/tiles.py)."""
+    permutable: bool = False
+    """Whether CPUs that have it may also have byte permutations (simd/lookup.py)."""
+    permutes: bool = False
+    """Whether this one has: only then are they ever compiled."""
 
     @abstractmethod
     def pack(self, right: Array, grid: Grid, left: Grid) -> Packed:

@@ -1,6 +1,7 @@
 """A trial of one kernel tier, in a process of its own: `python -m hwsim.kernels.trial NAME` prints what it showed.
 
-Products of all kinds are compared with the oracle's, so that the kernels are also compiled and kept for later processes.
+Products of all kinds are compared with the oracle's, and permuted bytes with their table's, so that the kernels are also
+compiled and kept for later processes.
 """
 
 import json
@@ -12,7 +13,10 @@ from dataclasses import asdict
 import numpy as np
 
 from hwsim.kernels.choose import Trial, kind_of
+from hwsim.kernels.kernel import features
 from hwsim.kernels.memory import empty
+from hwsim.kernels.simd.instructions import Vpermi2b
+from hwsim.kernels.simd.lookup import PERMUTED, lookup_permuted
 from hwsim.kernels.tier import Array, Finish, Grid, Tier
 from hwsim.kernels.tiers.oracle import Oracle
 
@@ -22,7 +26,7 @@ ROUNDS = 101
 
 
 def try_tier(name: str) -> Trial:
-    """Compare the tier `name` with the oracle, and time it with and without pairs."""
+    """Compare the tier `name` with the oracle, time it with and without pairs, and see what tables of bytes it has."""
     tested = kind_of(name)()
     generator = np.random.default_rng(0)
     for paired in (False, True):
@@ -31,7 +35,7 @@ def try_tier(name: str) -> Trial:
             for widths in WIDTHS:
                 if not _agrees(tested, generator, shape, widths):
                     return Trial(name, f"wrong products of {shape} at {widths}{' in pairs' if paired else ''}")
-    return Trial(name, pairs=_gain(tested))
+    return Trial(name, pairs=_gain(tested), permutes=_permutes(tested, generator))
 
 
 def _agrees(
@@ -68,6 +72,19 @@ def _finish(generator: np.random.Generator, columns: int, size: int, even: bool)
     arrays: tuple[Array, ...] = (left, multiplier, offset, right, zero)
     arrays = tuple(values if values is offset else values.astype(np.int32) for values in arrays)
     return Finish.of(columns, arrays, -limit, limit - 1, even, np.dtype(f"i{size}"))
+
+
+def _permutes(tested: Tier, generator: np.random.Generator) -> bool:
+    """Whether there are byte permutations, and they find every entry."""
+    if not tested.permutable or not features().issuperset(Vpermi2b.features):
+        return False
+    right = []
+    for size, entries in PERMUTED.items():
+        codes = (generator.permutation(5 * entries + 7) % entries).astype(f"u{size}")
+        table, found = generator.integers(0, 256, entries).astype(np.uint8), np.empty(codes.size, np.uint8)
+        lookup_permuted(codes, 0, entries, table, found)
+        right.append(np.array_equal(found, table[codes]))
+    return all(right)
 
 
 def _gain(tested: Tier) -> float:

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from hwsim.kernels import choose
 from hwsim.kernels.memory import empty, memory_order
 from hwsim.kernels.requantize import ROUNDINGS
 from hwsim.kernels.round_shift import round_shift
-from hwsim.kernels.simd.lookup import lookup
+from hwsim.kernels.simd.lookup import PERMUTED, lookup, lookup_permuted
 from hwsim.op import Array, need
 from hwsim.spec import IntegerSpec, QuantSpec, TensorSpec, along, describe
 
@@ -76,5 +77,10 @@ def from_table(codes: Array, least: int, table: Array) -> Array:
     order = memory_order(codes)
     inner = np.ascontiguousarray(codes.transpose(order))
     result = empty(inner.shape, table.dtype)
-    lookup(inner.reshape(-1), least, table, result.reshape(-1))
+    flat, found = inner.reshape(-1), result.reshape(-1)
+    entries = PERMUTED.get(codes.itemsize, 0)
+    if table.itemsize == 1 and len(table) <= entries and choose.tier().permutes:
+        lookup_permuted(flat.view(f"u{codes.itemsize}"), least, entries, table.view(np.uint8), found.view(np.uint8))
+    else:
+        lookup(flat, least, table, found)
     return result.transpose(np.argsort(order)) if order else result

@@ -1,7 +1,8 @@
-"""The dot-product instructions: sums of four products of unsigned by signed bytes, added to 32-bit lanes.
+"""The instructions that only some CPUs have: dot products of bytes, and tables of bytes.
 
-Each is a class with `lanes` (32-bit accumulators of a register) and `dot(code, acc, u, s)`, on vectors of i32. This is the
-one place that names instructions of a CPU; LLVM stops the process where the CPU lacks them, so tiers are probed first.
+A dot product is a class with `lanes` (32-bit accumulators of a register) and `dot(code, acc, u, s)`, on vectors of i32:
+sums of four products of unsigned by signed bytes, added to 32-bit lanes. This is the one place that names instructions of
+a CPU; LLVM stops the process where the CPU lacks them, so tiers are probed first.
 Names and operand types are LLVM's as of version 14 to 22 (IntrinsicsX86.td).
 """
 
@@ -45,3 +46,14 @@ class Vpmaddubsw:
         pairs = code.call("llvm.x86.avx2.pmadd.ub.sw", words, cast(u, bytes_), cast(s, bytes_))
         sums = code.call("llvm.x86.avx2.pmadd.wd", vector(I32, self.lanes), pairs, code.constant(1, words))
         return code.builder.add(acc, sums)
+
+
+class Vpermi2b:
+    """`vpermi2b` (AVX512-VBMI: Intel since Ice Lake, AMD since Zen 4): bytes of two registers by their places."""
+
+    lanes = 64
+    features = ("avx512vbmi", "avx512bw")
+
+    def pick(self, code: Code, index: ir.Value, first: ir.Value, second: ir.Value) -> ir.Value:
+        """For each byte of `index`, modulo 128, the byte of `first` or, counted on, `second`."""
+        return code.call("llvm.x86.avx512.vpermi2var.qi.512", first.type, first, index, second)

@@ -20,6 +20,7 @@ class Amx(SimdTier):
 
     name = "amx"
     features = (("amx-tile", "amx-int8", "avx512vnni", "avx512bw", "avx512vl"),)
+    permutable = True
 
     def __init__(self) -> None:
         _ask_permission()

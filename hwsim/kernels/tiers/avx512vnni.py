@@ -11,6 +11,7 @@ class Avx512Vnni(SimdTier):
 
     name = "avx512vnni"
     features = (("avx512vnni", "avx512bw", "avx512vl"),)
+    permutable = True
 
     def __init__(self) -> None:
         super().__init__(drive(self.name, Tiles(Vpdpbusd(16), height=6, vectors=4, paired_height=5)))

@@ -122,6 +122,24 @@ def test_what_a_trial_said_is_kept(machine, tmp_path):
     assert choose.trials() == [Trial(name, "its trial failed (exit code 3)") for name in ORDER[:-1]]
 
 
+def test_bytes_are_permuted_where_a_trial_says_so(machine):
+    """The portable tier and narrower ones never do, whatever the CPU has."""
+    machine(GOOD.replace("1.25}", '1.25, \\"permutes\\": true}'))
+    assert choose._trial("avx2").permutes
+    assert {name: choose.named(name).permutes for name in (*ORDER, "oracle")} == {
+        **dict.fromkeys((*ORDER, "oracle"), False),
+        **dict.fromkeys(("amx", "avx512vnni"), True),
+    }
+    clear()
+    machine("exit 3")  # what was kept says it too
+    assert choose.tier().permutes
+
+
+def test_bytes_are_not_permuted_where_a_trial_does_not_say_so(machine):
+    machine(GOOD)
+    assert not any(choose.named(name).permutes for name in ORDER)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "null", '{"name": "avx2"', '{"other": 1}', "7", "avx2"])
 def test_garbage_is_no_trial(machine, tmp_path, text):
     machine(f"echo '{text}'")

@@ -7,6 +7,7 @@ import pytest
 
 from hwsim.kernels import trial
 from hwsim.kernels.choose import Trial
+from hwsim.kernels.simd.instructions import Vpermi2b
 from hwsim.kernels.tiers.oracle import Oracle
 
 
@@ -15,7 +16,7 @@ def test_a_trial_prints_one_line():
         [sys.executable, "-m", "hwsim.kernels.trial", "portable"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"name": "portable", "refusal": "", "pairs": 0.0}
+    assert json.loads(done.stdout) == {"name": "portable", "refusal": "", "pairs": 0.0, "permutes": False}
 
 
 class Wrong(Oracle):
@@ -54,3 +55,28 @@ def test_what_pairs_gain(monkeypatch):
     monkeypatch.setattr(trial, "kind_of", lambda name: Paired)
     monkeypatch.setattr(trial, "ROUNDS", 3)
     assert trial.try_tier("paired").pairs > 0
+
+
+class Permutable(Oracle):
+    """A tier whose CPUs may permute bytes."""
+
+    permutable = True
+
+
+def test_bytes_are_permuted_where_the_cpu_has_it_and_it_is_right(monkeypatch):
+    for kind, have, wrong, permutes in (
+        (Permutable, {*Vpermi2b.features, "avx2"}, 0, True),
+        (Permutable, Vpermi2b.features, 1, False),
+        (Permutable, Vpermi2b.features[1:], 0, False),
+        (Oracle, Vpermi2b.features, 0, False),
+    ):
+
+        def permuted(codes, least, entries, table, out, wrong=wrong):
+            assert table.size == entries
+            out[:] = table[codes]
+            out[-1] ^= wrong
+
+        monkeypatch.setattr(trial, "lookup_permuted", permuted)
+        monkeypatch.setattr(trial, "features", lambda have=have: frozenset(have))
+        monkeypatch.setattr(trial, "kind_of", lambda name, kind=kind: kind)
+        assert trial.try_tier("any") == Trial("any", permutes=permutes)

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.errors import IllegalModel
+from hwsim.kernels import choose
 from hwsim.op import Action
+from hwsim.ops import _codes
 from hwsim.ops.gelu import Gelu
 from hwsim.ops.lookup import Lookup
 from hwsim.ops.quantize import Quantize
@@ -112,3 +114,25 @@ def test_an_entry_out_of_range():
 def test_cost():
     op = Lookup.lower(EIGHT, QuantSpec(4, False, (0.1,)))
     assert op.count((EIGHT,), op.infer((EIGHT,))) == {Action("lookup", 8, 4): 3}
+
+
+@pytest.mark.parametrize(("bits", "signed"), [(4, True), (8, False), (8, True), (10, False), (10, True)])
+def test_equals_the_table_with_every_tier(apply, monkeypatch, bits, signed):
+    """Bytes are permuted only where the tier of this process does; whole results are signed or unsigned bytes."""
+    used = []
+    for name in ("lookup", "lookup_permuted"):
+        kernel = getattr(_codes, name)
+        monkeypatch.setattr(_codes, name, lambda *given, kernel=kernel, name=name: used.append(name) or kernel(*given))
+    _, x = every_code(QuantSpec(bits, signed, (0.05,)))
+    generator = np.random.default_rng(bits)
+    codes = generator.integers(x.quant.qmin, x.quant.qmax, (2, 5, 67), endpoint=True).astype(x.quant.container)
+    for spec, byte in ((OUT, True), (QuantSpec(8, True, (0.02,)), True), (QuantSpec(9, True, (0.02,)), False)):
+        table = generator.integers(spec.qmin, spec.qmax, 1 << bits, endpoint=True)
+        for tier in choose.usable():
+            monkeypatch.setenv(choose.VARIABLE, tier)
+            result, _ = apply(Lookup(tuple(table.tolist()), spec), (codes, TensorSpec(codes.shape, x.quant)))
+            assert result.dtype == spec.container
+            assert result.tolist() == table[codes.astype(int) - x.quant.qmin].tolist()
+            permutes = byte and choose.tier().permutes
+            assert used.pop() == ("lookup_permuted" if permutes else "lookup")
+            assert not (permutes and tier not in ("amx", "avx512vnni"))
