@@ -11,6 +11,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -310,6 +311,7 @@ def along(values: Sequence[float], axis: int | None, ndim: int, dtype: type[np.g
     return array.reshape((1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
 
 
+@lru_cache(maxsize=256)
 def narrowest(low: int, high: int) -> np.dtype[Any]:
     """The narrowest of int8, int16, int32 that holds low..high, or of uint8, uint16, uint32 where low is not negative."""
     signed, unsigned = (np.int8, np.int16, np.int32), (np.uint8, np.uint16, np.uint32)

@@ -1,23 +1,42 @@
-"""An integer LayerNorm and the requantization of its codes, row by row."""
+"""An integer LayerNorm and the requantization of its codes, row by row; a transpose between them moves the latter's codes."""
+
+from dataclasses import replace
 
 from hwsim.graph import Node
 from hwsim.op import Array
 from hwsim.ops._normrows import norm_requantize as in_rows
 from hwsim.ops.ilayernorm import ILayerNorm
 from hwsim.ops.requantize import Requantize
+from hwsim.ops.transpose import Transpose
 from hwsim.plan import Step, View
 
 
 def norm_requantize(view: View, node: Node) -> Step | None:
     """One step for both; where their constants do not suit the row kernel, one after the other."""
-    following = view.only_reader(node.name)
-    if not isinstance(node.op, ILayerNorm) or following is None or not isinstance(following.op, Requantize):
+    if not isinstance(node.op, ILayerNorm):
         return None
-    norm, requantize = node.op, following.op
-    inputs, between, out = view.graph.inputs_of(node), view.graph.specs[node.name], view.graph.specs[following.name]
+    last, moved = view.only_reader(node.name), None
+    if last is not None and isinstance(last.op, Transpose):
+        moved, last = last, view.only_reader(last.name)
+    if last is None or not isinstance(last.op, Requantize):
+        return None
+    norm, turn = node.op, None if moved is None else moved.op
+    requantize = last.op if turn is None else _before(last.op, turn)
+    inputs, between, out = view.graph.inputs_of(node), view.graph.specs[node.name], view.graph.specs[last.name]
+    lying = requantize.infer((between,))
 
     def run(values: tuple[Array, ...]) -> Array:
         codes = in_rows(norm, requantize, values[0], inputs[0], between)
-        return requantize.run((norm.run(values, inputs, between),), (between,), out) if codes is None else codes
+        if codes is None:
+            codes = requantize.run((norm.run(values, inputs, between),), (between,), lying)
+        return codes if turn is None else turn.run((codes,), (lying,), out)
 
-    return Step(following.name, (node, following), node.inputs, run)
+    return Step(last.name, (node, *([moved] if moved else []), last), node.inputs, run)
+
+
+def _before(requantize: Requantize, turn: Transpose) -> Requantize:
+    """What `requantize` is of the codes that `turn` has not moved yet."""
+    axis, spec = requantize.axis, requantize.spec
+    if spec.axis is not None:
+        spec = spec.moved_to(turn.order[spec.axis])
+    return replace(requantize, spec=spec, axis=None if axis is None else turn.order[axis])

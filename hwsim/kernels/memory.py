@@ -7,6 +7,7 @@ much memory as is live at once, and its pages are touched for the first time onl
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -81,12 +82,17 @@ def empty_like(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any
     """An array of the shape and the order of axes in memory of `array`, without its gaps."""
     order = memory_order(array)
     inner = empty(tuple(array.shape[axis] for axis in order), dtype)
-    return inner.transpose(np.argsort(order)) if order else inner.reshape(array.shape)
+    return inner.transpose(inverse(order)) if order else inner.reshape(array.shape)
 
 
 def memory_order(array: npt.NDArray[Any]) -> list[int]:
     """Axes from the one whose elements lie farthest apart to the one whose elements lie side by side."""
     return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+
+
+def inverse(order: Sequence[int]) -> list[int]:
+    """The order of axes that undoes `order`."""
+    return sorted(range(len(order)), key=order.__getitem__)
 
 
 def _size_class(size: int) -> int:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hwsim.kernels import choose
-from hwsim.kernels.memory import empty, memory_order
+from hwsim.kernels.memory import empty, inverse, memory_order
 from hwsim.kernels.requantize import ROUNDINGS
 from hwsim.kernels.round_shift import round_shift
 from hwsim.kernels.simd.lookup import PERMUTED, lookup, lookup_permuted
@@ -83,4 +83,4 @@ def from_table(codes: Array, least: int, table: Array) -> Array:
         lookup_permuted(flat.view(f"u{codes.itemsize}"), least, entries, table.view(np.uint8), found.view(np.uint8))
     else:
         lookup(flat, least, table, found)
-    return result.transpose(np.argsort(order)) if order else result
+    return result.transpose(inverse(order)) if order else result

@@ -24,7 +24,7 @@ class RowView:
     def like(self, dtype: npt.DTypeLike) -> tuple[Array, Array]:
         """A new array for the result, which lies in memory in the same order: its rows, and the array itself."""
         made = memory.empty(self.sizes, dtype)
-        return made.reshape(self.rows.shape), made.transpose(np.argsort(self.order))
+        return made.reshape(self.rows.shape), made.transpose(memory.inverse(self.order))
 
 
 def by_grid(x: Array, axis: int | None) -> tuple[RowView, bool]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.kernels.memory import empty, memory_order
+from hwsim.kernels.memory import empty, inverse, memory_order
 from hwsim.kernels.saturating_add import saturating_add
 from hwsim.op import Action, Array, Op, Specs
 from hwsim.ops._broadcast import broadcast_spec, sum_spec
@@ -65,4 +65,4 @@ def _narrow(a: Array, b: Array, quant: IntegerSpec) -> Array:
     total = empty(shape, quant.container)
     rows = (-1, shape[place - 1] if place else 1, inner)
     saturating_add(left.reshape(rows), right.reshape(rows), quant.qmin, quant.qmax, total.reshape(rows))
-    return total.transpose(np.argsort(order)) if order else total
+    return total.transpose(inverse(order)) if order else total

@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 
 from hwsim.errors import IllegalModel
-from hwsim.kernels.memory import empty, memory_order
+from hwsim.kernels.memory import empty, inverse, memory_order
 from hwsim.kernels.requantize import ROUNDINGS, requantize
 from hwsim.kernels.simd.rescale import ROWS, rescale_rows, rescale_runs
 from hwsim.op import Action, Array, Op, Specs, bounds, need, need_axes
@@ -139,7 +139,7 @@ class Requantize(Op):
         place = None if self.axis is None else order.index(self.axis)
         if not _in_vectors(self, inputs[0], inner, place, codes):
             _one_by_one(self, inputs[0], inner, place, codes)
-        return codes.transpose(np.argsort(order)) if order else codes
+        return codes.transpose(inverse(order)) if order else codes
 
     def count(self, inputs: Specs, out: TensorSpec) -> Counter[Action]:
         """One requantize (multiply, shift, clamp) per element, and one add of the product's width where there are offsets."""

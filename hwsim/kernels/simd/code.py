@@ -45,6 +45,12 @@ class Code:
         """`value` to `address`."""
         self.builder.store(value, self.builder.inttoptr(address, value.type.as_pointer()), align=align)
 
+    def fetch(self, address: ir.Value) -> None:
+        """What stands at `address` into the cache, so that it is there when it is read."""
+        pointer = self.builder.inttoptr(address, I8.as_pointer())
+        read, keep, data = (self.constant(value, I32) for value in (0, 3, 1))
+        self.call("llvm.prefetch.p0", ir.VoidType(), pointer, read, keep, data)
+
     def store_some(self, value: ir.Value, address: ir.Value, mask: ir.Value | None) -> None:
         """Those lanes of `value` that `mask` names, or all of them, to `address`."""
         if mask is None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from llvmlite import ir
 
 from hwsim.kernels.kernel import kernel
-from hwsim.kernels.simd.code import I32, Code
+from hwsim.kernels.simd.code import I32, I64, Code
 from hwsim.kernels.simd.vectors import LANES, codes_of, constants_of, load, over_arrays, store
 
 ROWS = 4
@@ -18,16 +18,21 @@ Integers = npt.NDArray[Any]
 
 def _rows(count: int, even: bool) -> Any:
     """`rows((x, out), (source, stride, target, stride, groups, left, multiplier, offset, right, zero, qmin, qmax))`:
-    `count` rows of `groups` vectors, each lane a channel."""
+    `count` rows of `groups` vectors, each lane a channel. As many rows behind them are fetched, which the CPU does not
+    foresee where rows are short and lie apart."""
 
     def emit(code: Code, forms: Any, start: Any, step: Any, end: Any, end_step: Any, groups: Any, *rest: Any) -> None:
         *starts, qmin, qmax = rest
         low, high = (code.splat(code.builder.trunc(value, I32), LANES) for value in (qmin, qmax))
+        ahead = code.builder.mul(step, code.constant(count, I64))
+        vector_bytes = code.constant(forms[0][0].element.width * LANES // 8, I64)
 
         def body(group: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
             constants, here, there = constants_of(code, starts, group), start, end
+            behind = code.offset(ahead, code.builder.mul(group, vector_bytes))
             for _row in range(count):
                 x = load(code, forms[0], here, group)
+                code.fetch(code.offset(here, behind))
                 store(code, forms[1], codes_of(code, x, constants, low, high, even), there, group)
                 here, there = code.offset(here, step), code.offset(there, end_step)
             return []

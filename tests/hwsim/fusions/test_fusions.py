@@ -218,6 +218,28 @@ def integer_norm():
     return draft.done(), ["normed codes"]
 
 
+def integer_norm_transposed(order=(0, 1, 3, 2), axis=1, columns=32, grid=None):
+    """Keys of attention: the heads lie apart in memory, and their codes are transposed before they are requantized."""
+    draft = Draft((1, 7, 3, columns), STREAM)
+    draft("heads", Transpose((0, 2, 1, 3)), "x")
+    weight, bias = draft.generator.normal(size=(2, columns))
+    op = ILayerNorm.lower(draft.specs["heads"], weight, bias, 1e-5, QuantSpec(16, True, (0.001,)))
+    draft("moved", Transpose(order), draft("normed", op, "heads"))
+    draft.requantize("moved", grid or QuantSpec(4, False, (0.3,), (8,)), axis=axis)
+    return draft.done(), ["heads", "normed moved codes"]
+
+
+def integer_norm_of_tokens():
+    """Channels that are not those of whole rows; the axis of the grid moves too."""
+    grid = QuantSpec(4, False, tuple(0.1 + 0.05 * i for i in range(7)), (8,) * 7, 3)
+    return integer_norm_transposed(axis=3, grid=grid)
+
+
+def integer_norm_of_odd_width():
+    """Rows that fill no vectors."""
+    return integer_norm_transposed((0, 3, 2, 1), axis=None, columns=9)
+
+
 def biased(draft, shape=(32,)):
     draft.linear()
     return draft("biased", Add(), draft("real", Dequantize(), "acc"), draft.constant("b", shape))
@@ -337,7 +359,8 @@ CASES = [
     convolution_per_channel_of_one_group, convolution_along_rows, matmul_per_head, matmul_of_windows,
     addition_requantized, residual,
     residual_of_bytes, residual_that_grows, residual_of_odd_width, residual_of_constants, residual_twice_the_same,
-    table_softmax, table_softmax_short, integer_norm,
+    table_softmax, table_softmax_short, integer_norm, integer_norm_transposed,
+    integer_norm_of_tokens, integer_norm_of_odd_width,
     linear_bias, linear_positions, linear_residual, linear_residual_of_constants,
     linear_gelu, linear_gelu_of_channels, norm, norm_of_heads, norm_of_channels, scores, scores_of_heads,
     scores_of_windows, scores_of_windows_and_heads, attention_output,

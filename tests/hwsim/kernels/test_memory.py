@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.kernels import memory
-from hwsim.kernels.memory import ALIGNMENT, _size_class, empty, empty_like
+from hwsim.kernels.memory import ALIGNMENT, _size_class, empty, empty_like, inverse, memory_order
 
 
 @given(shape=st.lists(st.integers(0, 9), max_size=4), kind=st.sampled_from(("u1", "i2", "i4", "f8")))
@@ -124,3 +124,11 @@ def test_what_threads_hold_is_never_overwritten(shelf):
     passed.clear()
     gc.collect()
     assert shelf.size == sum(size * len(blocks) for size, blocks in shelf.blocks.items())
+
+
+@given(order=st.permutations(range(5)))
+def test_the_inverse_of_an_order_undoes_it(order):
+    assert inverse(order) == np.argsort(order).tolist()
+    turned = np.empty((2, 3, 4, 5, 6)).transpose(order)
+    assert memory_order(turned) == inverse(order)
+    assert turned.transpose(inverse(order)).flags.c_contiguous
