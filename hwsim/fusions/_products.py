@@ -1,18 +1,25 @@
-"""What fusions of integer products share: the tier that multiplies, and a constant operand packed once."""
+"""What fusions of integer products share: the tier that multiplies, a constant operand packed once, and requantization as
+kernels take it."""
 
 from collections.abc import Callable
 from threading import Lock
+
+import numpy as np
 
 from hwsim.graph import Node
 from hwsim.kernels import choose
 from hwsim.kernels.tier import Finish, Packed, apart
 from hwsim.op import Array
 from hwsim.ops._product import operand_grids
+from hwsim.ops._rescale import words
+from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.matmul import MatMul
+from hwsim.ops.requantize import Requantize
 from hwsim.plan import View
+from hwsim.spec import TensorSpec
 
 Sums = Callable[[int, int], Array]
-"""int32 sums (G, rows, N) of some rows of a product."""
+"""int32 sums (G, rows, N) of some rows of a product, or their codes."""
 
 _LOCK = Lock()
 
@@ -39,14 +46,20 @@ class Product:
 
         return self.node.op.product(values[:2], self.inputs, multiply, self.raw)
 
-    def followed(self, values: tuple[Array, ...], work: Callable[[tuple[int, int, int], Sums], Array]) -> Array:
-        """What `work` makes of the sums: it gets their shape (G, M, N) and the function that makes some rows of them."""
+    def followed(
+        self,
+        values: tuple[Array, ...],
+        work: Callable[[tuple[int, int, int], Sums], Array],
+        finish: Finish | None = None,
+    ) -> Array:
+        """What `work` makes of the sums, or of their codes: it gets their shape (G, M, N) and the function that makes some
+        rows of them."""
 
         def multiply(a: Array, b: Array) -> Array:
             packed, a = self._packed(b), apart(a)
             return work(
                 (a.shape[0] * a.shape[1], a.shape[2], packed.columns),
-                lambda start, stop: self.tier.product(a[:, :, start:stop], self.left, packed),
+                lambda start, stop: self.tier.product(a[:, :, start:stop], self.left, packed, finish),
             )
 
         return self.node.op.product(values[:2], self.inputs, multiply, self.raw)
@@ -61,3 +74,31 @@ class Product:
                     self._packings[self.node.name] = self.tier.pack(b, self.right, self.left)
             found = self._packings[self.node.name]
         return found
+
+
+def finish_of(node: Node, op: Requantize, sums: TensorSpec, codes: TensorSpec) -> Finish | None:
+    """The requantization as kernels take it; None where they cannot."""
+    constants, layout = words(op, sums, 1), _layout(node, op, sums)
+    if constants is None or layout is None or codes.quant is None:
+        return None
+    shape, columns = layout
+    found = (constants.left, constants.multiplier, constants.offset, constants.right, constants.zero_point)
+    arrays = tuple(np.reshape(values, shape) for values in found)
+    return Finish.of(columns, arrays, codes.quant.qmin, codes.quant.qmax, constants.even, codes.quant.container)
+
+
+def _layout(node: Node, op: Requantize, sums: TensorSpec) -> tuple[tuple[int, int], int] | None:
+    """How channels lie in a product: (groups, columns) of them, and how many columns a group has; None: otherwise."""
+    rank = len(sums.shape)
+    if isinstance(node.op, Conv2d):
+        columns, axis, parts = sums.shape[1] // node.op.groups, 1, node.op.groups
+    else:
+        columns, axis, parts = sums.shape[-1], rank - 1, 1
+    channels = len(op.multiplier)
+    if op.axis is None:
+        return (1, 1), columns
+    if op.axis == axis:
+        return (parts, channels // parts), columns
+    if isinstance(node.op, MatMul) and op.axis == rank - 3:
+        return (channels, 1), columns
+    return None

@@ -5,21 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwsim.fusions._products import Product
+from hwsim.fusions._products import Product, finish_of
 from hwsim.graph import Node, is_product
 from hwsim.kernels.memory import empty
 from hwsim.kernels.simd.vectors import LANES
-from hwsim.kernels.tier import Finish
 from hwsim.op import Array
-from hwsim.ops._rescale import words
 from hwsim.ops.add import Add
-from hwsim.ops.conv2d import Conv2d
 from hwsim.ops.linear import Linear
 from hwsim.ops.matmul import MatMul
 from hwsim.ops.requantize import Requantize
 from hwsim.ops.transpose import Transpose
 from hwsim.plan import Step, View
-from hwsim.spec import TensorSpec
 
 
 def product_requantize(view: View, node: Node) -> Step | None:
@@ -27,7 +23,7 @@ def product_requantize(view: View, node: Node) -> Step | None:
     following = view.only_reader(node.name)
     if not is_product(view.graph, node) or following is None or not isinstance(following.op, Requantize):
         return None
-    finish = _finish(node, following.op, view.graph.specs[node.name], view.graph.specs[following.name])
+    finish = finish_of(node, following.op, view.graph.specs[node.name], view.graph.specs[following.name])
     if finish is None:
         return None
     product = Product(view, node)
@@ -66,31 +62,3 @@ def _residual(view: View, node: Node, codes: Node) -> Node | None:
     alike = all(specs[name].quant == made.quant and specs[name].shape == shape for name in add.inputs)
     whole = made.quant is not None and made.quant.container == np.int16 and shape[-1] % LANES == 0
     return add if alike and whole and all(specs[name].batched for name in add.inputs) else None
-
-
-def _finish(node: Node, op: Requantize, sums: TensorSpec, codes: TensorSpec) -> Finish | None:
-    """The requantization as kernels take it; None where they cannot."""
-    constants, layout = words(op, sums, 1), _layout(node, op, sums)
-    if constants is None or layout is None or codes.quant is None:
-        return None
-    shape, columns = layout
-    found = (constants.left, constants.multiplier, constants.offset, constants.right, constants.zero_point)
-    arrays = tuple(np.reshape(values, shape) for values in found)
-    return Finish.of(columns, arrays, codes.quant.qmin, codes.quant.qmax, constants.even, codes.quant.container)
-
-
-def _layout(node: Node, op: Requantize, sums: TensorSpec) -> tuple[tuple[int, int], int] | None:
-    """How channels lie in a product: (groups, columns) of them, and how many columns a group has; None: otherwise."""
-    rank = len(sums.shape)
-    if isinstance(node.op, Conv2d):
-        columns, axis, parts = sums.shape[1] // node.op.groups, 1, node.op.groups
-    else:
-        columns, axis, parts = sums.shape[-1], rank - 1, 1
-    channels = len(op.multiplier)
-    if op.axis is None:
-        return (1, 1), columns
-    if op.axis == axis:
-        return (parts, channels // parts), columns
-    if isinstance(node.op, MatMul) and op.axis == rank - 3:
-        return (channels, 1), columns
-    return None

@@ -116,6 +116,8 @@ class Tier(ABC):
     """Whether it can compute two products with one multiplication."""
     pairs: bool = False
     """Whether it does, where operands are small enough (simd/tiles.py)."""
+    rows: int = 1
+    """Blocks of a multiple of as many rows waste nothing."""
     permutable: bool = False
     """Whether CPUs that have it may also have byte permutations (simd/lookup.py)."""
     permutes: bool = False

@@ -77,10 +77,14 @@ def from_table(codes: Array, least: int, table: Array) -> Array:
     order = memory_order(codes)
     inner = np.ascontiguousarray(codes.transpose(order))
     result = empty(inner.shape, table.dtype)
-    flat, found = inner.reshape(-1), result.reshape(-1)
-    entries = PERMUTED.get(codes.itemsize, 0)
+    look_up(inner, least, table, result)
+    return result.transpose(inverse(order)) if order else result
+
+
+def look_up(codes: Array, least: int, table: Array, out: Array) -> None:
+    """The same into `out`, both of them contiguous."""
+    flat, found, entries = codes.reshape(-1), out.reshape(-1), PERMUTED.get(codes.itemsize, 0)
     if table.itemsize == 1 and len(table) <= entries and choose.tier().permutes:
         lookup_permuted(flat.view(f"u{codes.itemsize}"), least, entries, table.view(np.uint8), found.view(np.uint8))
     else:
         lookup(flat, least, table, found)
-    return result.transpose(inverse(order)) if order else result

@@ -36,6 +36,7 @@ class SimdTier(Tier):
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.pairable = driver.paired
+        self.rows = driver.rows
 
     def takes(self, left: Grid, right: Grid, depth: int) -> bool:
         """At most two bytes by one, one zero point per group, and no saturation."""
@@ -101,7 +102,7 @@ class SimdTier(Tier):
         if groups > 1:
             shared(groups, 1, lambda start, stop: part(start, stop, 0, height))
         else:
-            shared(height, self.driver.rows, lambda start, stop: part(0, 1, start, stop))
+            shared(height, self.rows, lambda start, stop: part(0, 1, start, stop))
         return out.reshape(groups, height, right.columns) if out.shape[1] == 1 else out
 
     def _by_bytes(

@@ -16,6 +16,7 @@ from hwsim.ops.gelu import Gelu
 from hwsim.ops.ilayernorm import ILayerNorm
 from hwsim.ops.layernorm import LayerNorm
 from hwsim.ops.linear import Linear
+from hwsim.ops.lookup import Lookup
 from hwsim.ops.matmul import MatMul
 from hwsim.ops.mul import Mul
 from hwsim.ops.quantize import Quantize
@@ -28,7 +29,7 @@ from hwsim.simulator import simulate
 from hwsim.spec import QuantSpec, TensorSpec
 
 CODES, UNSIGNED = QuantSpec(4, True, (0.1,), (1,)), QuantSpec(8, False, (0.1,), (7,))
-STREAM = QuantSpec(16, True, (0.02,))
+STREAM, WORDS = QuantSpec(16, True, (0.02,)), QuantSpec(10, True, (0.01,))
 
 
 class Draft:
@@ -218,6 +219,40 @@ def integer_norm():
     return draft.done(), ["normed codes"]
 
 
+def linear_table(tokens=7, columns=32, grid=UNSIGNED, between=WORDS, **how):
+    draft = Draft((1, tokens, 24))
+    draft.linear(columns=columns)
+    draft.requantize(grid=between, **how)
+    draft("gelu", Lookup.lower(draft.specs["codes"], grid), "codes")
+    return draft.done(), ["acc codes gelu"]
+
+
+def linear_table_in_blocks():
+    """More rows than stay in the cache, and a last block that is shorter."""
+    return linear_table(67, 4096)
+
+
+def linear_table_of_bytes():
+    return linear_table(columns=37, grid=CODES, between=QuantSpec(4, False, (0.3,), (8,)), axis=2, rounding="half_up")
+
+
+def linear_table_of_words():
+    """Its entries are two bytes wide."""
+    return linear_table(grid=QuantSpec(9, False, (0.05,), (40,)))
+
+
+def linear_table_in_two_roundings():
+    return linear_table(rounding="double_round")[0], ["acc", "codes", "gelu"]
+
+
+def linear_table_of_two_readers():
+    draft = Draft((1, 7, 24))
+    draft.linear()
+    draft.requantize()
+    draft("gelu", Lookup.lower(draft.specs["codes"], UNSIGNED), "codes")
+    return draft.done("codes", "gelu"), ["acc codes", "gelu"]
+
+
 def integer_norm_transposed(order=(0, 1, 3, 2), axis=1, columns=32, grid=None):
     """Keys of attention: the heads lie apart in memory, and their codes are transposed before they are requantized."""
     draft = Draft((1, 7, 3, columns), STREAM)
@@ -360,7 +395,8 @@ CASES = [
     addition_requantized, residual,
     residual_of_bytes, residual_that_grows, residual_of_odd_width, residual_of_constants, residual_twice_the_same,
     table_softmax, table_softmax_short, integer_norm, integer_norm_transposed,
-    integer_norm_of_tokens, integer_norm_of_odd_width,
+    linear_table, linear_table_in_blocks, linear_table_of_bytes, linear_table_of_words, linear_table_in_two_roundings,
+    linear_table_of_two_readers, integer_norm_of_tokens, integer_norm_of_odd_width,
     linear_bias, linear_positions, linear_residual, linear_residual_of_constants,
     linear_gelu, linear_gelu_of_channels, norm, norm_of_heads, norm_of_channels, scores, scores_of_heads,
     scores_of_windows, scores_of_windows_and_heads, attention_output,
@@ -399,6 +435,7 @@ def test_every_fusion_is_here():
     names = {case.__name__ for case in CASES}
     of = {
         "product": "product", "product_requantize": "linear_requantize", "norm_requantize": "integer_norm",
+        "product_lookup": "linear_table",
         "softmax_requantize": "table_softmax",
         "linear_floats": "linear_bias", "heads_codes": "attention_output", "norm_codes": "norm", "scores_codes": "scores",
     }  # fmt: skip
