@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwsim.kernels.memory import empty, inverse, memory_order
-from hwsim.kernels.saturating_add import saturating_add
+from hwsim.kernels.simd.saturating_add import saturating_add
 from hwsim.op import Action, Array, Op, Specs
 from hwsim.ops._broadcast import broadcast_spec, sum_spec
 from hwsim.ops._rowviews import room_for

@@ -104,12 +104,6 @@ CALLS = {
         for half in (0, 1 << 30)
     ],
     "integer_softmax.log_codes": [((_integers(0, 2**20, (3, 7), np.int64), 15), ((3, 7), np.uint8))],
-    "saturating_add.saturating_add": [
-        (
-            (_integers(-99, 99, (2, 3, 7), np.int8), _integers(0, 2**16, (2, 3, 7), np.uint16), -(2**15), 2**15 - 1),
-            ((2, 3, 7), np.int16),
-        )
-    ],
     "isqrt.isqrt": [((np.array([0, 1, 99, 100, 2**40 + 1, 2**63 - 1], np.int64),), ((6,), np.int64))],
     "round_shift.round_shift": [
         ((_integers(-(2**62), 2**62, (9,), np.int64), shift, mode, 3, -128, 127), ((9,), np.int8))
@@ -236,7 +230,7 @@ def test_oracles_hold_without_the_compiler_and_with_bounds_checked(mode, tmp_pat
     if any(os.environ.get(name) for name in ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK")):
         pytest.skip("already in one of these modes")
     names = ("packing", "narrow_gemm", "requantize", "elementwise", "isqrt", "round_shift")
-    names += ("integer_norm", "integer_gelu", "integer_softmax", "saturating_add")
+    names += ("integer_norm", "integer_gelu", "integer_softmax")
     names += ("float_exp", "float_erf", "float_codes", "float_finish", "float_guess")
     files = [Path(__file__).with_name(f"test_{name}.py") for name in names]
     done = subprocess.run(
