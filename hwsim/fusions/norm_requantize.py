@@ -15,13 +15,13 @@ def norm_requantize(view: View, node: Node) -> Step | None:
     """One step for both; where their constants do not suit the row kernel, one after the other."""
     if not isinstance(node.op, ILayerNorm):
         return None
-    last, moved = view.only_reader(node.name), None
+    last, turn = view.only_reader(node.name), None
+    moved: tuple[Node, ...] = ()
     if last is not None and isinstance(last.op, Transpose):
-        moved, last = last, view.only_reader(last.name)
+        moved, turn, last = (last,), last.op, view.only_reader(last.name)
     if last is None or not isinstance(last.op, Requantize):
         return None
-    norm, turn = node.op, None if moved is None else moved.op
-    requantize = last.op if turn is None else _before(last.op, turn)
+    norm, requantize = node.op, last.op if turn is None else _before(last.op, turn)
     inputs, between, out = view.graph.inputs_of(node), view.graph.specs[node.name], view.graph.specs[last.name]
     lying = requantize.infer((between,))
 
@@ -31,7 +31,7 @@ def norm_requantize(view: View, node: Node) -> Step | None:
             codes = requantize.run((norm.run(values, inputs, between),), (between,), lying)
         return codes if turn is None else turn.run((codes,), (lying,), out)
 
-    return Step(last.name, (node, *([moved] if moved else []), last), node.inputs, run)
+    return Step(last.name, (node, *moved, last), node.inputs, run)
 
 
 def _before(requantize: Requantize, turn: Transpose) -> Requantize:
