@@ -70,7 +70,7 @@ class Conv2d(Op):
         (high, wide), (down, right) = self.stride, self.dilation
         patches = patches[:, :, ::high, ::wide, ::down, ::right].transpose(0, 2, 3, 1, 4, 5)
         batch, height, width = patches.shape[:3]
-        rows = patches.reshape(batch * height * width, self.groups, -1).transpose(1, 0, 2)
+        rows = _in_runs(patches).reshape(batch * height * width, self.groups, -1).transpose(1, 0, 2)
         columns = kernel.reshape(self.groups, kernel.shape[0] // self.groups, -1).transpose(0, 2, 1)
         flat = multiply(rows, columns).transpose(0, 2, 1).reshape(kernel.shape[0], batch, height, width)
         return np.ascontiguousarray(flat.transpose(1, 0, 2, 3))
@@ -88,3 +88,11 @@ class Conv2d(Op):
 
     def _windows(self, x: TensorSpec, weight: TensorSpec) -> tuple[Windows, Windows]:
         return windows(x, weight.shape[2:], self.stride, self.padding, self.dilation)
+
+
+def _in_runs(patches: Array) -> Array:
+    """A copy in C order; elements of the last axis that lie side by side are moved as one."""
+    if patches.strides[-1] != patches.itemsize:
+        return np.ascontiguousarray(patches)
+    runs = patches.view(f"V{patches.shape[-1] * patches.itemsize}")
+    return np.ascontiguousarray(runs).view(patches.dtype)

@@ -146,3 +146,21 @@ def test_illegal(op, x, weight, text):
     with pytest.raises(IllegalModel) as caught:
         op.infer((x, weight))
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (0, 1, 3, 2), (3, 2, 1, 0)])
+@pytest.mark.parametrize("kernel", [(1, 1), (1, 4), (4, 1), (3, 5)])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float64])
+def test_any_layout_of_images(apply, order, kernel, kind):
+    """Elements of a patch are moved one by one, or those of its rows at once."""
+    generator = np.random.default_rng(0)
+    x = generator.integers(0, 100, (3, 4, 9, 11)).astype(kind)
+    lying = np.ascontiguousarray(x.transpose(order)).transpose(np.argsort(order))
+    weight = generator.integers(-8, 8, (2, 4, *kernel)).astype(np.float64 if kind is np.float64 else np.int8)
+    quant = None if kind is np.float64 else QuantSpec(x.itemsize * 8, kind is np.int16, (1.0,))
+    w_spec = TensorSpec(weight.shape, None if kind is np.float64 else QuantSpec(4, True, (1.0,)), batched=False)
+    for op in (Conv2d((2, 1), (1, 0)), Conv2d((1, 1), (0, 2), dilation=(1, 2)), Conv2d((4, 3))):
+        got, _ = apply(op, (lying, TensorSpec((1, *x.shape[1:]), quant)), (weight, w_spec))
+        inputs = (torch.from_numpy(v.astype(np.float64)) for v in (x, weight))
+        wanted = torch.nn.functional.conv2d(*inputs, None, op.stride, op.padding, op.dilation)
+        np.testing.assert_array_equal(got, wanted.numpy())
