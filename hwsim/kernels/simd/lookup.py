@@ -1,6 +1,6 @@
 """Codes by a table (S13a): sixteen look-ups at a time, or sixty-four of bytes where the CPU permutes those.
 
-`lookup_permuted` may only run where a tier says so (`Tier.permutes`): LLVM stops the process where the instruction is missing.
+`lookup_permuted` may only run where a tier says so (`Tier.permutes`): LLVM ends the process where it is missing.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ BYTES = Vpermi2b.lanes
 """Codes of a step of `lookup_permuted`."""
 
 PERMUTED = {1: 256, 2: 1024}
-"""Entries that `lookup_permuted` makes of a table, by the bytes of a code: two permutations for each code, and eight."""
+"""Entries of the table that `lookup_permuted` makes, by the bytes of a code: two permutations of 64 codes, and eight."""
 
 
 def _each(code: Code, forms: Any, start: Any, entries: Any, end: Any, groups: Any) -> None:
