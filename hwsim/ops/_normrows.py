@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ N_MAX = 1 << 30
 class Gains:
     """Constants of `layernorm_rows`: gains and offsets for a shift of 32 and `right`, rounding in the offsets."""
 
-    gain: npt.NDArray[np.int32]
+    gain: npt.NDArray[np.int64]
     offset: npt.NDArray[np.int64]
     right: int
     even: bool
@@ -54,8 +55,7 @@ def gains(op: "ILayerNorm", x: TensorSpec) -> Gains | None:
     offset, form = folded(gain, offset, shift, (-N_MAX, N_MAX), op.rounding, most)
     if form == "generic":
         return None
-    narrow = (gain << up).astype(np.int32)
-    return Gains(narrow, in_lanes(offset << up), op.shift - 32 + up, form == "half_even")
+    return Gains(in_lanes(gain << up), in_lanes(offset << up), op.shift - 32 + up, form == "half_even")
 
 
 def norm_in_rows(op: "ILayerNorm", x: Array, spec: TensorSpec) -> Array | None:
@@ -63,10 +63,10 @@ def norm_in_rows(op: "ILayerNorm", x: Array, spec: TensorSpec) -> Array | None:
     constants = gains(op, spec)
     if constants is None or x.dtype.itemsize > 4:
         return None
-    order, rows, out = _rows(x, op.spec.container)
-    arguments = (rows, *_scalars(op, constants), constants.even, out.reshape(rows.shape))
-    layernorm_rows(*arguments)
-    return out.transpose(np.argsort(order))
+    order, rows = _rows(x)
+    out = empty(rows.shape, op.spec.container)
+    layernorm_rows(rows, *_scalars(op, constants), constants.even, out)
+    return _as_ordered(out, x, order)
 
 
 def norm_requantize(
@@ -77,10 +77,11 @@ def norm_requantize(
     first, second = gains(op, spec), words(requantize, between, 1)
     if first is None or second is None or first.even or second.even or x.dtype.itemsize > 4:
         return None
-    order, rows, out = _rows(x, requantize.spec.container)
-    if requantize.axis is not None and order[-2:-1] != [requantize.axis]:
+    order, rows = _rows(x)
+    if requantize.axis is not None and order[-2:-1] != (requantize.axis,):
         return None
-    arguments = (
+    out = empty(rows.shape, requantize.spec.container)
+    layernorm_codes(
         rows,
         *_scalars(op, first),
         second.left,
@@ -90,20 +91,30 @@ def norm_requantize(
         second.zero_point,
         requantize.spec.qmin,
         requantize.spec.qmax,
-        out.reshape(rows.shape),
+        out,
     )
-    layernorm_codes(*arguments)
-    return out.transpose(np.argsort(order))
+    return _as_ordered(out, x, order)
 
 
-def _rows(x: Array, container: np.dtype[Any]) -> tuple[list[int], Array, Array]:
-    """The order of axes in memory, the last one last; x in it as (O, R, C); room for codes in it."""
-    last = x.ndim - 1
-    order = [*sorted(range(last), key=lambda axis: -abs(x.strides[axis])), last]
+@lru_cache(maxsize=64)
+def _order(strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Axes from the one whose elements lie farthest apart on, the last one last."""
+    last = len(strides) - 1
+    return (*sorted(range(last), key=lambda axis: -abs(strides[axis])), last)
+
+
+def _rows(x: Array) -> tuple[tuple[int, ...], Array]:
+    """The order of axes in memory; x in it as (O, R, C)."""
+    order, last = _order(x.strides), x.ndim - 1
     ordered = x.transpose(order)
     rows = ordered.reshape(-1, ordered.shape[-2] if last else 1, ordered.shape[-1])
-    rows = rows if rows.strides[-1] == rows.itemsize else np.ascontiguousarray(rows)
-    return order, rows, empty(ordered.shape, container)
+    return order, rows if rows.strides[-1] == rows.itemsize else np.ascontiguousarray(rows)
+
+
+def _as_ordered(out: Array, x: Array, order: tuple[int, ...]) -> Array:
+    """`out` (O, R, C) with the axes of x, which lie in memory in this order."""
+    shape = tuple(x.shape[axis] for axis in order)
+    return out.reshape(shape).transpose([order.index(axis) for axis in range(x.ndim)])
 
 
 def _scalars(op: "ILayerNorm", constants: Gains) -> tuple[Any, ...]:

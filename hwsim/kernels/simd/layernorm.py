@@ -1,22 +1,21 @@
-"""Integer LayerNorm (S11a) row by row: sum, centred squares, exact root, reciprocal, then gain, offset and S4 in vectors.
+"""Integer LayerNorm (S11a) row by row: mean, exact root and reciprocal, then gain, offset and S4 in vectors.
 
 Nothing but a row's sum of squares and its products has more than 32 bits, as the caller proves: |q| < 2^30 with
 q = (code - zero) << fraction, sums below 2^31, factors below 2^31.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 
-from hwsim.kernels.kernel import kernel
+from hwsim.kernels.kernel import inline_kernel, kernel
 from hwsim.kernels.simd.code import I32, I64, Code
+from hwsim.kernels.simd.moments import GROUP, ROWS, moments, row_sums
 from hwsim.kernels.simd.vectors import (
     LANES,
     QUADS,
-    WORDS,
     codes_of,
     constants_of,
     load,
@@ -27,112 +26,93 @@ from hwsim.kernels.simd.vectors import (
 )
 
 BLOCK = 32
-"""Rows whose roots and quotients, slow each but independent, are computed side by side."""
+"""Rows that are read for their moments, and once more while they are in the cache; a multiple of `GROUP`."""
 
 Integers = npt.NDArray[Any]
 
 
-def _sums(code: Code, forms: Any, start: Any, groups: Any, end: Any) -> None:
-    """`f((x, sums), (source, groups, target))`: int64 sums of a row and of its squares, both at `target`."""
-    build = code.builder
-
-    def body(group: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-        x = load(code, forms[0], start, group)
-        squares = [build.add(sums, build.mul(half, half)) for sums, half in zip(state[1:], sides(code, x), strict=True)]
-        return [build.add(state[0], x), *squares]
-
-    zeros = [code.constant(0, kind) for kind in (WORDS, QUADS, QUADS)]
-    total, first, second = code.loop(groups, zeros, body)
-    code.store(build.sext(code.call(f"llvm.vector.reduce.add.v{LANES}i32", I32, total), I64), end)
-    squares = code.call(f"llvm.vector.reduce.add.v{LANES // 2}i64", I64, build.add(first, second))
-    code.store(squares, code.offset(end, 8))
+def _low(code: Code, quads: ir.Value) -> ir.Value:
+    """The low words, sign-extended: so LLVM knows them for 32-bit factors."""
+    word = code.constant(32, QUADS)
+    return code.builder.ashr(code.builder.shl(quads, word), word)
 
 
-def _centred(code: Code, form: Any, start: Any, group: Any, fraction: ir.Value, mean: ir.Value) -> ir.Value:
-    return code.builder.sub(code.builder.shl(load(code, form, start, group), fraction), mean)
+def _of(code: Code, table: ir.Value, k: ir.Value, kind: ir.Type) -> ir.Value:
+    """The `k`-th of the numbers at `table`."""
+    size = kind.width // 8
+    return code.load(code.offset(table, code.builder.mul(k, code.constant(size, I64))), kind, size)
 
 
 def _affine(even: bool, then: bool = False) -> Any:
-    """`f((x, out), (source, target, groups, fraction, mean, factor, down, gain, offset, right, zero, qmin, qmax))`:
-    codes of ((y * factor) >> down) * gain + offset, whose high words are shifted by `right`; gain, offset per channel.
+    """`f((x, out, ...), (rows, sources, ends, ahead, means, factors, groups, fraction, down, gain, offset, right, zero,
+    qmin, qmax))`: codes of ((y * factor) >> down) * gain + offset, y = (x << fraction) - mean, whose high words are shifted
+    by `right`; addresses of rows, means and factors per row, gain and offset per channel; down at most 32. The rows
+    `ahead` are fetched.
 
-    then: S4 of those codes, with the constants of one row (left, multiplier, offset, right, zero, qmin, qmax) behind."""
+    then: S4 of those codes, with (channels, left, multiplier, offset, right, zero, qmin, qmax) behind; the constants of row
+    k are those of the k-th of `channels`."""
 
-    def emit(code: Code, forms: Any, start: Any, end: Any, groups: Any, *rest: Any) -> None:
+    def emit(code: Code, forms: Any, rows: Any, *rest: Any) -> None:
         build = code.builder
-        gain, offset = rest[4:6]
-        down = code.splat(rest[3], LANES // 2)
-        up, centre, factor, right, zero, low, high = (
-            code.splat(build.trunc(value, I32), LANES) for value in (*rest[:3], *rest[6:10])
-        )
-        constants = constants_of(code, rest[10:15], None) if then else []
-        ends = [code.splat(build.trunc(value, I32), LANES) for value in rest[15:]]
-        factors, word = sides(code, factor), code.constant(32, QUADS)
+        sources, ends, ahead, means, factors, groups, fraction, down, gain, offset = rest[:10]
+        down = code.splat(down, LANES // 2)
+        up, right, zero, low, high = (code.splat(build.trunc(v, I32), LANES) for v in (fraction, *rest[10:14]))
+        second = [code.splat(build.trunc(value, I32), LANES) for value in rest[20:]]
 
-        def body(group: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-            place = build.mul(group, code.constant(4 * LANES, I64))
-            gains = sides(code, code.load(code.offset(gain, place), WORDS, 4))
-            at = code.offset(offset, build.add(place, place))
-            offsets = (code.load(at, QUADS, 8), code.load(code.offset(at, 4 * LANES), QUADS, 8))
-            halves = []
-            sources = sides(code, _centred(code, forms[0], start, group, up, centre))
-            for y, by, times, plus in zip(sources, factors, gains, offsets, strict=True):
-                n = build.ashr(build.mul(y, by), down)
-                n = build.ashr(build.shl(n, word), word)  # so that LLVM knows it for a 32-bit factor
-                halves.append(build.add(build.mul(n, times), plus))
-            codes = narrowed(code, halves, right, zero, low, high, even)
-            codes = codes_of(code, codes, constants, ends[0], ends[1], even=False) if then else codes
-            store(code, forms[1], codes, end, group)
+        def normalised(values: ir.Value, factor: ir.Value, group: ir.Value) -> list[ir.Value]:
+            place, halves = build.mul(group, code.constant(8 * LANES, I64)), []
+            for side, y in enumerate(sides(code, values)):
+                at = code.offset(place, 4 * LANES * side)
+                times, plus = (code.load(code.offset(table, at), QUADS, 8) for table in (gain, offset))
+                n = build.lshr(build.mul(y, factor), down)
+                halves.append(build.add(build.mul(_low(code, n), _low(code, times)), plus))
+            return halves
+
+        def row(k: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            start, end, later = (_of(code, table, k, I64) for table in (sources, ends, ahead))
+            mean, factor = (code.splat(_of(code, table, k, I32), LANES) for table in (means, factors))
+            constants = _channel(code, _of(code, rest[14], k, I64), rest[15:20]) if then else []
+
+            def body(group: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                y = build.sub(build.shl(load(code, forms[0], start, group), up), mean)
+                halves = normalised(y, sides(code, factor)[0], group)
+                codes = narrowed(code, halves, right, zero, low, high, even)
+                codes = codes_of(code, codes, constants, *second, even=False) if then else codes
+                store(code, forms[1], codes, end, group)
+                size = code.constant(forms[0][0].element.width * LANES // 8, I64)
+                code.fetch(code.offset(later, build.mul(group, size)))
+                return []
+
+            code.loop(groups, [], body)
             return []
 
-        code.loop(groups, [], body)
+        code.loop(rows, [], row)
 
     return over_arrays(emit)
 
 
-_row_sums = over_arrays(_sums)
+def _channel(code: Code, channel: ir.Value, tables: Any) -> list[ir.Value]:
+    """The constants of S4 for one channel, in all lanes; offsets are int64, the others int32."""
+    sizes = (4, 4, 8, 4, 4)
+    places = [code.builder.mul(channel, code.constant(size, I64)) for size in sizes]
+    return constants_of(code, [code.offset(*pair) for pair in zip(tables, places, strict=True)], None)
+
+
 _plain, _even, _twice = _affine(even=False), _affine(even=True), _affine(even=False, then=True)
 
 
-def _exact_root(value: int | np.int64) -> np.int64:
-    """The largest r with r * r <= value < 2^62: float64's root is wrong by 1 at most, which two comparisons find."""
-    root = np.int64(math.sqrt(np.float64(value)))
-    if root * root > value:
-        root -= np.int64(1)
-    if (root + np.int64(1)) * (root + np.int64(1)) <= value:
-        root += np.int64(1)
-    return root
+def _find(x: Integers, start: int, places: Integers) -> None:
+    """The addresses of the `BLOCK` rows of x (O, R, C) from `start` on, as far as there are rows."""
+    inner = x.shape[1]
+    i, r = start // inner, start % inner
+    for k in range(min(BLOCK, x.shape[0] * inner - start)):
+        places[k] = x.ctypes.data + i * x.strides[0] + r * x.strides[1]
+        r += 1
+        if r == inner:
+            i, r = i + 1, 0
 
 
-exact_root = kernel(_exact_root)
-
-
-def _statistics(
-    x: Integers,
-    start: int,
-    count: int,
-    fraction: int,
-    epsilon: int,
-    reciprocal_bits: int,
-    means: Integers,
-    factors: Integers,
-) -> None:
-    """The means of `count` rows of x (O, R, C) from `start` on, and floor(2^reciprocal_bits / root)."""
-    inner, columns = x.shape[1], x.shape[2]
-    sums = np.empty((BLOCK, 2), np.int64)
-    for k in range(count):
-        row = x[(start + k) // inner, (start + k) % inner]
-        _row_sums((x, sums), (row.ctypes.data, columns // LANES, sums[k].ctypes.data))
-    for k in range(count):
-        total = sums[k, 0] << fraction
-        mean = (2 * total + columns) // (2 * columns)
-        square = (sums[k, 1] << (2 * fraction)) - 2 * mean * total + columns * mean * mean
-        root = exact_root(square + epsilon)
-        factors[k] = (np.int64(1) << np.int64(reciprocal_bits)) // (root if root > 0 else np.int64(1))
-        means[k] = mean
-
-
-statistics = kernel(_statistics)
+_found = inline_kernel(_find)
 
 
 def _layernorm_rows(
@@ -150,21 +130,31 @@ def _layernorm_rows(
     even: bool,
     out: Integers,
 ) -> None:
-    """x (O, R, C), rows of C side by side, C a multiple of 16, into out. gain: int32 (C,); offset: int64 (C,), each
-    sixteen in `ORDER`. A zero point of x moves its mean alone, so none is asked for."""
-    inner, groups = x.shape[1], x.shape[2] // LANES
-    means, factors = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    """x (O, R, C), rows of C side by side, C a multiple of 16, into out. gain, offset: int64 (C,), each sixteen in
+    `ORDER`. A zero point of x moves its mean alone, so none is asked for."""
+    rows, columns = x.shape[0] * x.shape[1], x.shape[2]
+    sources, ends = np.full((2, BLOCK), x.ctypes.data, np.int64), np.empty(BLOCK, np.int64)
+    means, factors = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32)
+    totals, squares = np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int64)
+    roots = (columns, fraction, epsilon, reciprocal_bits)
     affine = (gain.ctypes.data, offset.ctypes.data, right, zero, qmin, qmax)
-    for start in range(0, x.shape[0] * inner, BLOCK):
-        count = min(BLOCK, x.shape[0] * inner - start)
-        statistics(x, start, count, fraction, epsilon, reciprocal_bits, means, factors)
-        for k in range(count):
-            i, r = (start + k) // inner, (start + k) % inner
-            places = (x[i, r].ctypes.data, out[i, r].ctypes.data, groups, fraction, means[k], factors[k], down)
-            if even:
-                _even((x, out), (*places, *affine))
-            else:
-                _plain((x, out), (*places, *affine))
+    _found(x, 0, sources[0])
+    for start in range(0, rows, BLOCK):
+        here, ahead = sources[start // BLOCK % 2], sources[1 - start // BLOCK % 2]
+        _found(x, start + BLOCK, ahead)
+        _found(out, start, ends)
+        count = min(BLOCK, rows - start)
+        for k in range(0, count, ROWS):
+            places = (here[k:].ctypes.data, totals[k:].ctypes.data, squares[k:].ctypes.data)
+            row_sums((x,), (*places, columns // LANES))
+        for k in range(0, count, GROUP):
+            sums = (totals[k:].ctypes.data, squares[k:].ctypes.data)
+            moments((x,), (*sums, means[k:].ctypes.data, factors[k:].ctypes.data, *roots))
+        tables = (here.ctypes.data, ends.ctypes.data, ahead.ctypes.data, means.ctypes.data, factors.ctypes.data)
+        if even:
+            _even((x, out), (count, *tables, columns // LANES, fraction, down, *affine))
+        else:
+            _plain((x, out), (count, *tables, columns // LANES, fraction, down, *affine))
 
 
 def _layernorm_codes(
@@ -189,19 +179,30 @@ def _layernorm_codes(
     out: Integers,
 ) -> None:
     """As `layernorm_rows`, without ties; then S4 with the constants (R,), or (1,) for all, as in rescale.py's runs."""
-    inner, groups = x.shape[1], x.shape[2] // LANES
-    means, factors = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    rows, columns, inner = x.shape[0] * x.shape[1], x.shape[2], min(x.shape[1], left2.shape[0])
+    sources, ends = np.full((2, BLOCK), x.ctypes.data, np.int64), np.empty(BLOCK, np.int64)
+    means, factors, channels = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int64)
+    totals, squares = np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int64)
+    roots = (columns, fraction, epsilon, reciprocal_bits)
     affine = (gain.ctypes.data, offset.ctypes.data, right, zero, qmin, qmax)
-    for start in range(0, x.shape[0] * inner, BLOCK):
-        count = min(BLOCK, x.shape[0] * inner - start)
-        statistics(x, start, count, fraction, epsilon, reciprocal_bits, means, factors)
+    starts = (left2.ctypes.data, multiplier2.ctypes.data, offset2.ctypes.data, right2.ctypes.data, zero2.ctypes.data)
+    _found(x, 0, sources[0])
+    for start in range(0, rows, BLOCK):
+        here, ahead = sources[start // BLOCK % 2], sources[1 - start // BLOCK % 2]
+        _found(x, start + BLOCK, ahead)
+        _found(out, start, ends)
+        count = min(BLOCK, rows - start)
+        for k in range(0, count, ROWS):
+            places = (here[k:].ctypes.data, totals[k:].ctypes.data, squares[k:].ctypes.data)
+            row_sums((x,), (*places, columns // LANES))
+        for k in range(0, count, GROUP):
+            sums = (totals[k:].ctypes.data, squares[k:].ctypes.data)
+            moments((x,), (*sums, means[k:].ctypes.data, factors[k:].ctypes.data, *roots))
         for k in range(count):
-            i, r = (start + k) // inner, (start + k) % inner
-            places = (x[i, r].ctypes.data, out[i, r].ctypes.data, groups, fraction, means[k], factors[k], down)
-            c = min(r, left2.shape[0] - 1)
-            first = (left2[c:].ctypes.data, multiplier2[c:].ctypes.data, offset2[c:].ctypes.data)
-            second = (*first, right2[c:].ctypes.data, zero2[c:].ctypes.data, qmin2, qmax2)
-            _twice((x, out), (*places, *affine, *second))
+            channels[k] = (start + k) % inner
+        tables = (here.ctypes.data, ends.ctypes.data, ahead.ctypes.data, means.ctypes.data, factors.ctypes.data)
+        second = (channels.ctypes.data, *starts, qmin2, qmax2)
+        _twice((x, out), (count, *tables, columns // LANES, fraction, down, *affine, *second))
 
 
 layernorm_rows = kernel(_layernorm_rows)

@@ -1,0 +1,141 @@
+"""Means of rows, and reciprocals of the roots of their centred squares (S11a), exactly: four rows side by side.
+
+    mean   = floor((2 * total + C) / (2 * C))                     total = sum of q,  q = code << fraction
+    root   = isqrt(sum (q - mean)^2 + epsilon)
+    factor = floor(2^reciprocal_bits / max(root, 1))
+
+Quotients and roots are those of float64, made exact. With what the caller proves, C * max |q|^2 < 2^60, C * max |q| < 2^46,
+max |q| < 2^30, the operand of the root below 2^62 and factors below 2^31:
+  - a quotient that is not whole is 1 / divisor or more away from whole numbers, and its float rounds by 2^-53 of it or
+    less: for the mean, less than that distance, so that its floor is right;
+  - the float of a factor may have rounded up to a whole number, which its product with the root tells; it is never below;
+  - the operand of the root and the root lose 1.5 * 2^-53 of it together, far below 1: it is wrong by 1 at most, up or down.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+
+from hwsim.kernels.simd.code import F64, I32, I64, Code, vector
+from hwsim.kernels.simd.vectors import LANES, QUADS, WORDS, load, over_arrays, sides
+
+ROWS = 4
+"""Rows whose sums are in registers at once."""
+GROUP = 8
+"""Rows whose roots and quotients are computed at once."""
+
+FLOATS, NARROW = vector(F64, GROUP), vector(I32, GROUP)
+MOST = float(2**31 - 1)
+
+
+def _sums(code: Code, forms: Any, starts: ir.Value, totals: ir.Value, squares: ir.Value, groups: ir.Value) -> None:
+    """`f((x, ...), (starts, totals, squares, groups))`: sums of the codes (int32) and of their squares (int64) of the rows
+    of 16 * groups at the four addresses at `starts`."""
+    build = code.builder
+    places = [code.load(code.offset(starts, 8 * row), I64, 8) for row in range(ROWS)]
+
+    def body(group: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
+        values = [load(code, forms[0], place, group) for place in places]
+        added = [build.add(sums, x) for sums, x in zip(state[:ROWS], values, strict=True)]
+        return [*added, *(_squares(code, x, forms[0], sums) for sums, x in zip(state[ROWS:], values, strict=True))]
+
+    zeros = [code.constant(0, kind) for kind in [WORDS] * ROWS + [QUADS] * ROWS]
+    state = code.loop(groups, zeros, body)
+    code.store(_joined(code, state[:ROWS]), totals, 4)
+    code.store(_joined(code, state[ROWS:]), squares, 8)
+
+
+def _squares(code: Code, x: ir.Value, form: tuple[ir.VectorType, bool], sums: ir.Value) -> ir.Value:
+    """`sums` and the squares of sixteen x, those of narrow ones first added in pairs, which 32 bits without a sign hold."""
+    build, (kind, signed) = code.builder, form
+    if kind.element.width < 16 + signed:
+        products = build.mul(x, x)
+        first, second = (code.shuffle(products, range(side, LANES, 2)) for side in range(2))
+        return build.add(sums, build.zext(build.add(first, second), QUADS))
+    for half in sides(code, x):
+        sums = build.add(sums, build.mul(half, half))
+    return sums
+
+
+def _joined(code: Code, rows: list[ir.Value]) -> ir.Value:
+    """The sum of the lanes of each of four vectors; what CPUs shuffle at once are 16 bytes."""
+    count, near = rows[0].type.count, rows[0].type.element.width // 32
+
+    def fold(a: ir.Value, b: ir.Value, lanes: tuple[int, ...], step: int) -> ir.Value:
+        first = [block + lane for block in range(0, count, 4) for lane in lanes]
+        return code.builder.add(code.shuffle(a, first, b), code.shuffle(a, [lane + step for lane in first], b))
+
+    pairs = [fold(a, b, (0, count, near, count + near), 3 - near) for a, b in (rows[:2], rows[2:])]
+    sums = fold(*pairs, (0, 1, count, count + 1), 2)
+    while count > ROWS:
+        count //= 2
+        sums = code.builder.add(code.shuffle(sums, range(count)), code.shuffle(sums, range(count, 2 * count)))
+    return sums
+
+
+def _moments(
+    code: Code,
+    _: Any,
+    totals: ir.Value,
+    squares: ir.Value,
+    means: ir.Value,
+    factors: ir.Value,
+    columns: ir.Value,
+    fraction: ir.Value,
+    epsilon: ir.Value,
+    reciprocal_bits: ir.Value,
+) -> None:
+    """`f((arrays...), (totals, squares, means, factors, columns, fraction, epsilon, reciprocal_bits))`: means and factors,
+    int32, of eight rows of `columns`, from their sums."""
+    build = code.builder
+    shift, count, least, bits = (code.splat(v, GROUP) for v in (fraction, columns, epsilon, reciprocal_bits))
+    total = build.shl(build.sext(code.load(totals, NARROW, 4), QUADS), shift)
+    square = build.shl(build.shl(code.load(squares, QUADS, 8), shift), shift)
+    twice = build.add(total, total)
+    mean = _mean(code, build.add(twice, count), build.add(count, count))
+    code.store(mean, means, 4)
+    middle = build.sext(mean, QUADS)
+    square = build.sub(square, build.mul(middle, build.sub(twice, build.mul(count, middle))))
+    power = build.shl(code.constant(1, QUADS), bits)
+    factor = _factor(code, power, _root(code, build.add(square, least)))
+    code.store(build.trunc(factor, NARROW), factors, 4)
+
+
+def _quotient(code: Code, numerator: ir.Value, divisor: ir.Value) -> ir.Value:
+    return code.builder.fdiv(code.builder.sitofp(numerator, FLOATS), code.builder.sitofp(divisor, FLOATS))
+
+
+def _mean(code: Code, numerator: ir.Value, divisor: ir.Value) -> ir.Value:
+    """The floor of a quotient of magnitude below 2^30, int32."""
+    build = code.builder
+    exact = _quotient(code, numerator, divisor)
+    whole = build.fptosi(exact, NARROW)
+    return build.add(whole, build.sext(build.fcmp_ordered(">", build.sitofp(whole, FLOATS), exact), NARROW))
+
+
+def _whole(code: Code, value: ir.Value) -> ir.Value:
+    """The whole part of what is not negative, 2^31 - 1 at most."""
+    build, most = code.builder, code.constant(MOST, FLOATS)
+    least = build.select(build.fcmp_ordered("<", value, most), value, most)
+    return build.zext(build.fptosi(least, NARROW), QUADS)
+
+
+def _root(code: Code, value: ir.Value) -> ir.Value:
+    """The largest r with r * r <= value < 2^62."""
+    build = code.builder
+    root = _whole(code, code.call(f"llvm.sqrt.v{GROUP}f64", FLOATS, build.sitofp(value, FLOATS)))
+    square = build.mul(root, root)
+    above = build.sext(build.icmp_signed(">", square, value), QUADS)
+    below = build.sext(build.icmp_signed("<", build.add(square, build.add(root, root)), value), QUADS)
+    return build.sub(build.add(root, above), below)
+
+
+def _factor(code: Code, power: ir.Value, root: ir.Value) -> ir.Value:
+    """The floor of power / max(root, 1), below 2^31."""
+    build = code.builder
+    divisor = code.largest(root, code.constant(1, QUADS))
+    factor = _whole(code, _quotient(code, power, divisor))
+    return build.add(factor, build.sext(build.icmp_signed(">", build.mul(factor, divisor), power), QUADS))
+
+
+row_sums, moments = over_arrays(_sums), over_arrays(_moments)
