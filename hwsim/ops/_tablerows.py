@@ -24,12 +24,11 @@ MOST_BITS = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Constants of `softmax_rows`: the table from the weight of the largest difference on, the numerator of the factors,
-    S4 with a shift of 32 or more, the largest code."""
+    """Constants of `softmax_rows`: the table, behind a 0 from the weight of the largest difference on, the numerator of the
+    factors, S4 with a shift of 32 or more, the largest code."""
 
-    table: npt.NDArray[np.int32]
+    table: npt.NDArray[np.int64]
     numerator: int
-    left: int
     half: int
     right: int
     qmax: int
@@ -43,14 +42,15 @@ class Softmax(Protocol):
 
 def rows_of(weights: Array, numerator: int, shift: int, half: int, bits: int, length: int) -> Rows | None:
     """Constants for `weights` by the difference, from 0 on, and rows of `length`; None where a sum or a factor needs more
-    than 32 bits, or a row fills no vector."""
+    than 32 bits, or a row fills no vector. What the shift lacks to 32 is in the weights, and so in their sum."""
     largest, first = int(weights.max()), int(weights[0])
     left = max(0, 32 - shift)
-    fits = length >= LANES and length * largest < 1 << 31 and largest << left < 1 << 31 and 1 <= bits <= 16
+    fits = length >= LANES and length * largest << left < 1 << 31 and 1 <= bits <= 16
     fits = fits and first > 0 and numerator // first < 1 << 31 and numerator.bit_length() + left <= 62
     if not fits:
         return None
-    return Rows(weights[::-1].astype(np.int32), numerator, left, half << left, shift - 32 + left, (1 << bits) - 1)
+    table = np.concatenate(([0], weights[::-1] << left))
+    return Rows(table, numerator << left, half << left, shift - 32 + left, (1 << bits) - 1)
 
 
 def softmax_in_rows(op: Softmax, scores: Array, spec: TensorSpec) -> Array | None:
@@ -64,7 +64,6 @@ def softmax_in_rows(op: Softmax, scores: Array, spec: TensorSpec) -> Array | Non
         np.ascontiguousarray(scores).reshape(-1, length),
         constants.table,
         constants.numerator,
-        constants.left,
         constants.half,
         constants.right,
         constants.qmax,
@@ -85,13 +84,12 @@ def softmax_requantize(
     if first is None or second is None:
         return None
     out = empty(scores.shape, requantize.spec.container)
-    outer, channels = (1, 1) if axis is None else (math.prod(scores.shape[:axis]), scores.shape[axis])
-    shape = (outer, channels, -1, scores.shape[-1])
+    inner = math.prod(scores.shape[(last if axis is None else axis + 1) : last])
+    length = scores.shape[-1]
     softmax_codes(
-        np.ascontiguousarray(scores).reshape(shape),
+        np.ascontiguousarray(scores).reshape(-1, length),
         first.table,
         first.numerator,
-        first.left,
         first.half,
         first.right,
         first.qmax,
@@ -103,6 +101,7 @@ def softmax_requantize(
         requantize.spec.qmin,
         requantize.spec.qmax,
         second.even,
-        out.reshape(shape),
+        inner,
+        out.reshape(-1, length),
     )
     return out

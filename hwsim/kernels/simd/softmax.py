@@ -1,122 +1,155 @@
-"""Softmax by a table (S12d) in one pass over each row, and the codes of a requantize (S4) behind it at once.
+"""Softmax by a table (S12d) row by row, and the codes of a requantize (S4) behind it at once.
 
-A row's weights stay in 32 bits and in the cache: look-ups and their sum, one division, then S4 with the quotient as its
-multiplier (vectors.py) and, fused, S4 once more.
+A row's weights stay in 32 bits and in the cache: maximum, look-ups, their sum, one division, then S4 with the quotient as
+its multiplier (vectors.py) and, fused, S4 once more. Four rows are under way at once, one in each of these steps: they keep
+different parts of a CPU busy, and no step waits for the one before it.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import types
 
-from hwsim.kernels.kernel import kernel
+from hwsim.kernels.kernel import inline_kernel, kernel
 from hwsim.kernels.simd.code import I32, I64, Code
-from hwsim.kernels.simd.vectors import LANES, WORDS, codes_of, constants_of, load, looked_up, over_arrays, store
+from hwsim.kernels.simd.vectors import (
+    LANES,
+    WORDS,
+    addresses_of,
+    codes_of,
+    constants_of,
+    load,
+    narrowed,
+    over_arrays,
+    sides,
+    store,
+)
+
+STEPS = 4
+"""Rows under way: the maximum of row i, look-ups of row i - 1, the sum of row i - 2, the codes of row i - 3."""
 
 Integers = npt.NDArray[Any]
 
 
-def _quotients(stages: int, even: bool) -> Any:
-    """`f((weights, out, ...), (source, target, length, constants...))`: S4 `stages` times over a row of 16 or more.
+def _steps(then: bool, even: bool) -> Any:
+    """`f((scores, out, ...), (rising, looked, entries, filled, summed, weighed, end, length, found, ...))`: one step of each
+    of four rows of 16 scores or more.
 
-    Constants of each stage: left, multiplier, offset, right, zero, qmin, qmax. `even` is the last stage's. The last vector
-    overlaps the one before it. Further arrays are those that hold the numbers: Numba drops what is not named any more.
+    The maximum of the scores at `rising`, to `found`; entries of the scores at `looked`, int32, to `filled`; the sum of the
+    entries at `summed`, up to whole vectors, to found[1]; codes of the entries at `weighed`, to `end`. Behind them factor,
+    half, right and qmax of the codes (`_probabilities`); `then`: left, multiplier, offset, right, zero, qmin, qmax
+    of S4 of those (vectors.py), with ties if `even`. Where rows end, a vector overlaps the one before it. Further arrays
+    are those that hold the numbers: Numba drops what is not named any more.
     """
 
-    def emit(code: Code, forms: Any, start: Any, end: Any, length: Any, *rest: Any) -> None:
-        build = code.builder
-        settings = []
-        for stage in range(stages):
-            *starts, qmin, qmax = rest[7 * stage : 7 * stage + 7]
-            low, high = (code.splat(build.trunc(value, I32), LANES) for value in (qmin, qmax))
-            settings.append((constants_of(code, starts, None), low, high, even and stage == stages - 1))
+    def emit(code: Code, forms: Any, *operands: ir.Value) -> None:
+        rising, looked, entries, filled, summed, weighed, end, length, found, *rest = operands
+        build, (scores, out) = code.builder, forms[:2]
+        probabilities = _probabilities(code, rest[:4])
+        bounds = [code.splat(build.trunc(value, I32), LANES) for value in rest[9:]]
+        second = constants_of(code, rest[4:9], None) if then else []
+        none, lanes = code.constant(0, I64), code.constant(LANES, I64)
+        last = build.sub(length, lanes)
 
-        def at(here: ir.Value, there: ir.Value, group: ir.Value) -> None:
-            x = load(code, forms[0], here, group)
-            for constants, low, high, ties in settings:
-                x = codes_of(code, x, constants, low, high, ties)
-            store(code, forms[1], x, there, group)
+        def at(place: ir.Value, start: ir.Value, form: Any) -> ir.Value:
+            return code.offset(place, build.mul(start, code.constant(form[0].element.width // 8, I64)))
 
-        def body(group: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-            at(start, end, group)
-            return []
+        def body(group: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
+            start = code.smallest(build.mul(group, lanes), last)
+            compare = build.icmp_signed if scores[1] else build.icmp_unsigned
+            some = code.load(at(rising, start, scores), scores[0])
+            top = build.select(compare(">", some, state[0]), some, state[0])
+            total = build.add(state[1], load(code, (WORDS, True), summed, group))
+            codes = probabilities(load(code, (WORDS, True), at(weighed, start, (WORDS, True)), none))
+            codes = codes_of(code, codes, second, *bounds, even) if then else codes
+            store(code, out, codes, at(end, start, out), none)
+            place = at(filled, start, (WORDS, True))
+            for pair, entry in enumerate(_pairs(code, scores, at(looked, start, scores), entries)):
+                code.store(entry, code.offset(place, 8 * pair), 4)
+            return [top, total]
 
-        whole = build.ashr(length, code.constant(4, length.type))
-        code.loop(whole, [], body)
-        behind = build.sub(length, code.constant(LANES, length.type))
-        sizes = (form[0].element.width // 8 for form in forms[:2])
-        here, there = (
-            code.offset(place, build.mul(behind, code.constant(size, length.type)))
-            for place, size in zip((start, end), sizes, strict=True)
-        )
-        at(here, there, code.constant(0, length.type))
+        first = code.load(rising, scores[0])
+        groups = build.ashr(build.add(length, code.constant(LANES - 1, I64)), code.constant(4, I64))
+        top, total = code.loop(groups, [first, code.constant(0, WORDS)], body)
+        name = f"llvm.vector.reduce.{'s' if scores[1] else 'u'}max.v{LANES}i{scores[0].element.width}"
+        widened = build.sext if scores[1] else build.zext
+        code.store(widened(code.call(name, scores[0].element, top), I64), found, 8)
+        sums = code.call(f"llvm.vector.reduce.add.v{LANES}i32", I32, total)
+        code.store(build.zext(sums, I64), code.offset(found, 8), 8)
 
     return over_arrays(emit)
 
 
-_probabilities = _quotients(1, even=False)
-_plain_codes, _even_codes = _quotients(2, even=False), _quotients(2, even=True)
+def _pairs(code: Code, form: Any, start: ir.Value, entries: ir.Value) -> Iterator[ir.Value]:
+    """The entries that sixteen scores from `start` on name, two by two: half as many stores.
+
+    An entry is 64 bits wide, its high half 0, as is what lies before the first: 4 bytes before an entry stands what is it
+    in the high half."""
+    found = addresses_of(code, form, start, entries, I64)
+    for first, second in zip(found, found, strict=True):
+        yield code.builder.or_(code.load(first, I64), code.load(code.offset(second, -4), I64))
 
 
-def _summed(code: Code, forms: Any, start: Any, entries: Any, weights: Any, groups: Any) -> ir.Value:
-    """`f((scores,), (source, entries, weights, groups))`: int32 entries of the scores to `weights`, and their sum."""
+def _probabilities(code: Code, numbers: Any) -> Any:
+    """Weights to min((high word of weight * factor + half) >> right, qmax); none is negative."""
+    build = code.builder
+    factor, right, qmax = (code.splat(build.trunc(numbers[i], I32), LANES) for i in (0, 2, 3))
+    half, factor = code.splat(numbers[1], LANES // 2), sides(code, factor)[0]
 
-    def body(group: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-        found = looked_up(code, forms[0], start, group, entries, I32)
-        store(code, (WORDS, True), found, weights, group)
-        return [code.builder.add(state[0], found)]
+    def codes(weights: ir.Value) -> ir.Value:
+        halves = [build.add(build.mul(side, factor), half) for side in sides(code, weights)]
+        return narrowed(code, halves, right, None, None, qmax, even=False)
 
-    (sums,) = code.loop(groups, [code.constant(0, WORDS)], body)
-    return code.builder.zext(code.call(f"llvm.vector.reduce.add.v{LANES}i32", I32, sums), I64)
-
-
-_summed_entries = over_arrays(_summed, types.int64)
+    return codes
 
 
-def _weigh(scores: Integers, table: Integers, weights: Integers) -> np.int64:
-    """The table's entries for a row of scores less their maximum, and their sum; the last entry is the maximum's."""
-    top = scores[0]
-    for i in range(scores.shape[0]):
-        top = max(top, scores[i])
-    groups = scores.shape[0] // LANES
-    first = table.shape[0] - 1 - np.int64(top)
-    numbers = (scores.ctypes.data, table.ctypes.data + 4 * first, weights.ctypes.data, groups)
-    total = np.int64(_summed_entries((scores,), numbers))
-    for i in range(groups * LANES, scores.shape[0]):
-        weights[i] = table[first + np.int64(scores[i])]
-        total += np.int64(weights[i])
-    return total
+_plain, _then, _then_even = _steps(False, False), _steps(True, False), _steps(True, True)
 
 
-_weights = kernel(_weigh)
+def _rows_of(
+    i: int, rows: int, scores: int, start: int, row: int, out: int, end: int, codes: int
+) -> tuple[int, int, int]:
+    """Where step i of `_steps` rises, looks up and ends, in rows of `row` and `codes` bytes: before the first row and behind
+    the last one in `start`, scores of 0, and in `end`."""
+    rising = scores + i * row if i < rows else start
+    looked = scores + (i - 1) * row if 0 < i <= rows else start
+    return rising, looked, out + (i - STEPS + 1) * codes if i >= STEPS - 1 else end
+
+
+def _weights_of(i: int, weights: int, row: int) -> tuple[int, int, int]:
+    """Which of the four rows of weights step i fills, sums and weighs."""
+    return weights + (i - 1) % STEPS * row, weights + (i - 2) % STEPS * row, weights + (i - 3) % STEPS * row
+
+
+_places, _buffers = inline_kernel(_rows_of), inline_kernel(_weights_of)
 
 
 def _softmax_rows(
-    scores: Integers, table: Integers, numerator: int, left: int, half: int, right: int, qmax: int, out: Integers
+    scores: Integers, table: Integers, numerator: int, half: int, right: int, qmax: int, out: Integers
 ) -> None:
-    """Rows of scores (R, N), N at least 16, into out (R, N); `table`, int32, from the smallest weight on.
+    """Rows of scores (R, N), N at least 16, side by side in memory, into out (R, N); `table`, int64, from the smallest
+    weight on, behind a 0.
 
-    code = min((high word of ((weight << left) * floor(numerator / sum) + half)) >> right, qmax)
+    code = min((high word of (weight * floor(numerator / sum) + half)) >> right, qmax)
     """
-    weights = np.empty(scores.shape[1], np.int32)
-    words = np.array([left, 0, right, 0], np.int32)
-    offset = np.array([half], np.int64)
-    starts = (words.ctypes.data, words[1:].ctypes.data, offset.ctypes.data, words[2:].ctypes.data)
-    constants = (*starts, words[3:].ctypes.data, 0, qmax)
-    for r in range(scores.shape[0]):
-        words[1] = numerator // _weights(scores[r], table, weights)
-        _probabilities(
-            (weights, out, words, offset), (weights.ctypes.data, out[r].ctypes.data, scores.shape[1], *constants)
-        )
+    rows, length = scores.shape
+    weights, found = np.zeros((STEPS, -(-length // LANES) * LANES), np.int32), np.array([0, 1], np.int64)
+    start, end = np.zeros(length, scores.dtype), np.empty(length, out.dtype)
+    first, row, last, codes = scores.ctypes.data, scores.strides[0], out.ctypes.data, out.strides[0]
+    for i in range(rows + STEPS - 1 if rows > 0 else 0):
+        rising, looked, done = _places(i, rows, first, start.ctypes.data, row, last, end.ctypes.data, codes)
+        entries = table.ctypes.data + 8 * (table.shape[0] - 1 - found[0])
+        places = (rising, looked, entries, *_buffers(i, weights.ctypes.data, weights.strides[0]), done)
+        numbers = (*places, length, found.ctypes.data, numerator // max(found[1], 1), half, right, qmax)
+        _plain((scores, out, start, end), numbers)
 
 
 def _softmax_codes(
     scores: Integers,
     table: Integers,
     numerator: int,
-    left: int,
     half: int,
     right: int,
     qmax: int,
@@ -128,25 +161,29 @@ def _softmax_codes(
     qmin2: int,
     qmax2: int,
     even: bool,
+    inner: int,
     out: Integers,
 ) -> None:
-    """As `softmax_rows`, of scores (outer, C, R, N) into out; then S4 with the constants (C,), as in rescale.py's runs."""
-    weights = np.empty(scores.shape[3], np.int32)
-    words = np.array([left, 0, right, 0], np.int32)
-    offset = np.array([half], np.int64)
-    starts = (words.ctypes.data, words[1:].ctypes.data, offset.ctypes.data, words[2:].ctypes.data)
-    first = (*starts, words[3:].ctypes.data, 0, qmax)
-    for i in range(scores.shape[0]):
-        for c in range(scores.shape[1]):
-            starts2 = (left2[c:].ctypes.data, multiplier2[c:].ctypes.data, offset2[c:].ctypes.data)
-            second = (*starts2, right2[c:].ctypes.data, zero2[c:].ctypes.data, qmin2, qmax2)
-            for r in range(scores.shape[2]):
-                words[1] = numerator // _weights(scores[i, c, r], table, weights)
-                places = (weights.ctypes.data, out[i, c, r].ctypes.data, scores.shape[3])
-                if even:
-                    _even_codes((weights, out, words, offset), (*places, *first, *second))
-                else:
-                    _plain_codes((weights, out, words, offset), (*places, *first, *second))
+    """As `softmax_rows`; then S4 with the constants (C,), as in rescale.py's runs, each for `inner` rows, in turn."""
+    rows, length = scores.shape
+    weights, found = np.zeros((STEPS, -(-length // LANES) * LANES), np.int32), np.array([0, 1], np.int64)
+    start, end = np.zeros(length, scores.dtype), np.empty(length, out.dtype)
+    first, row, last, codes = scores.ctypes.data, scores.strides[0], out.ctypes.data, out.strides[0]
+    c, rest = 0, inner + STEPS - 1
+    for i in range(rows + STEPS - 1 if rows > 0 else 0):
+        rising, looked, done = _places(i, rows, first, start.ctypes.data, row, last, end.ctypes.data, codes)
+        entries = table.ctypes.data + 8 * (table.shape[0] - 1 - found[0])
+        places = (rising, looked, entries, *_buffers(i, weights.ctypes.data, weights.strides[0]), done)
+        numbers = (*places, length, found.ctypes.data, numerator // max(found[1], 1), half, right, qmax)
+        starts = (left2[c:].ctypes.data, multiplier2[c:].ctypes.data, offset2[c:].ctypes.data)
+        second = (*starts, right2[c:].ctypes.data, zero2[c:].ctypes.data, qmin2, qmax2)
+        if even:
+            _then_even((scores, out, start, end), (*numbers, *second))
+        else:
+            _then((scores, out, start, end), (*numbers, *second))
+        rest -= 1
+        if rest == 0:
+            c, rest = (c + 1) % left2.shape[0], inner
 
 
 softmax_rows = kernel(_softmax_rows)

@@ -8,7 +8,7 @@ tie, and takes 1 from an odd code. CPUs multiply every other 32-bit lane, so 64-
 even lanes, and those of the odd ones. The callers prove that neither y nor the code before clamping overflows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -58,24 +58,30 @@ def store(code: Code, form: tuple[ir.VectorType, bool], value: ir.Value, start: 
     code.store(code.convert(value, form[0]), place)
 
 
-def looked_up(
-    code: Code, form: tuple[ir.VectorType, bool], start: ir.Value, group: ir.Value, entries: ir.Value, kind: ir.Type
-) -> ir.Value:
-    """The entries, of `kind`, that the `group`-th sixteen indices from `start` on name; index 0 is at `entries`.
+def addresses_of(
+    code: Code, form: tuple[ir.VectorType, bool], start: ir.Value, entries: ir.Value, kind: ir.Type
+) -> Iterator[ir.Value]:
+    """Where the entries, of `kind`, are that the sixteen indices at `start` name; index 0 is at `entries`.
 
     Words of 64 bits bring many indices at once: CPUs load as many words in a cycle as entries."""
     build, width = code.builder, form[0].element.width
-    here = code.offset(start, build.mul(group, code.constant(_bytes(form), I64)))
-    values = ir.Constant(vector(kind, LANES), ir.Undefined)
     extend = build.ashr if form[1] else build.lshr
     for word in range(LANES * width // 64):
-        many = code.load(code.offset(here, 8 * word), I64)
+        many = code.load(code.offset(start, 8 * word), I64)
         for place in range(64 // width):
             first = build.shl(many, code.constant(64 - width * (place + 1), I64))
             index = extend(first, code.constant(64 - width, I64))
-            at = code.offset(entries, build.mul(index, code.constant(kind.width // 8, I64)))
-            lane = code.constant(64 // width * word + place, I32)
-            values = build.insert_element(values, code.load(at, kind), lane)
+            yield code.offset(entries, build.mul(index, code.constant(kind.width // 8, I64)))
+
+
+def looked_up(
+    code: Code, form: tuple[ir.VectorType, bool], start: ir.Value, group: ir.Value, entries: ir.Value, kind: ir.Type
+) -> ir.Value:
+    """The entries that the `group`-th sixteen indices from `start` on name, as in `addresses_of`."""
+    here = code.offset(start, code.builder.mul(group, code.constant(_bytes(form), I64)))
+    values = ir.Constant(vector(kind, LANES), ir.Undefined)
+    for lane, address in enumerate(addresses_of(code, form, here, entries, kind)):
+        values = code.builder.insert_element(values, code.load(address, kind), code.constant(lane, I32))
     return values
 
 
@@ -117,12 +123,12 @@ def narrowed(
     code: Code,
     halves: Sequence[ir.Value],
     right: ir.Value,
-    zero: ir.Value,
-    low: ir.Value,
+    zero: ir.Value | None,
+    low: ir.Value | None,
     high: ir.Value,
     even: bool,
 ) -> ir.Value:
-    """clamp((high word >> right) + zero) of int64 in even and in odd lanes."""
+    """clamp((high word >> right) + zero) of int64 in even and in odd lanes; no zero is 0, and no low no clamp there."""
     build = code.builder
     first, second = (build.bitcast(half, WORDS) for half in halves)
     value = code.shuffle(first, [lane | 1 if lane % 2 == 0 else lane + LANES for lane in range(LANES)], second)
@@ -133,7 +139,8 @@ def narrowed(
         rest = build.or_(below, build.and_(value, build.sub(build.shl(one, right), one)))
         tie = build.icmp_unsigned("==", rest, code.constant(0, WORDS))
         result = build.sub(result, build.select(tie, build.and_(result, one), code.constant(0, WORDS)))
-    return code.smallest(code.largest(build.add(result, zero), low), high)
+    result = result if zero is None else build.add(result, zero)
+    return code.smallest(result if low is None else code.largest(result, low), high)
 
 
 def _bytes(form: tuple[ir.VectorType, bool]) -> int:
