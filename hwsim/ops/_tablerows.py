@@ -41,11 +41,12 @@ class Softmax(Protocol):
 
 
 def rows_of(weights: Array, numerator: int, shift: int, half: int, bits: int, length: int) -> Rows | None:
-    """Constants for `weights` by the difference, from 0 on, and rows of `length`; None where a sum or a factor needs more
-    than 32 bits, or a row fills no vector. What the shift lacks to 32 is in the weights, and so in their sum."""
+    """Constants for `weights` by the difference, from 0 on, and rows of `length`; None where a lane's sum or a factor
+    needs more than 32 bits, or a row fills no vector. What the shift lacks to 32 is in the weights and in the numerator."""
     largest, first = int(weights.max()), int(weights[0])
     left = max(0, 32 - shift)
-    fits = length >= LANES and length * largest << left < 1 << 31 and 1 <= bits <= 16
+    fits = length >= LANES and -(-length // LANES) * largest << left < 1 << 32 and 1 <= bits <= 16
+    fits = fits and largest << left < 1 << 31
     fits = fits and first > 0 and numerator // first < 1 << 31 and numerator.bit_length() + left <= 62
     if not fits:
         return None

@@ -16,6 +16,7 @@ from hwsim.kernels.kernel import inline_kernel, kernel
 from hwsim.kernels.simd.code import I32, I64, Code
 from hwsim.kernels.simd.vectors import (
     LANES,
+    QUADS,
     WORDS,
     addresses_of,
     codes_of,
@@ -76,8 +77,10 @@ def _steps(then: bool, even: bool) -> Any:
         name = f"llvm.vector.reduce.{'s' if scores[1] else 'u'}max.v{LANES}i{scores[0].element.width}"
         widened = build.sext if scores[1] else build.zext
         code.store(widened(code.call(name, scores[0].element, top), I64), found, 8)
-        sums = code.call(f"llvm.vector.reduce.add.v{LANES}i32", I32, total)
-        code.store(build.zext(sums, I64), code.offset(found, 8), 8)
+        low = build.and_(build.bitcast(total, QUADS), code.constant((1 << 32) - 1, QUADS))
+        high = build.lshr(build.bitcast(total, QUADS), code.constant(32, QUADS))
+        sums = code.call(f"llvm.vector.reduce.add.v{LANES // 2}i64", I64, build.add(low, high))
+        code.store(sums, code.offset(found, 8), 8)
 
     return over_arrays(emit)
 
@@ -85,8 +88,8 @@ def _steps(then: bool, even: bool) -> Any:
 def _pairs(code: Code, form: Any, start: ir.Value, entries: ir.Value) -> Iterator[ir.Value]:
     """The entries that sixteen scores from `start` on name, two by two: half as many stores.
 
-    An entry is 64 bits wide, its high half 0, as is what lies before the first: 4 bytes before an entry stands what is it
-    in the high half."""
+    Entries are 64 bits wide, with nothing in their high halves, and 0 lies before the first: read from 4 bytes before it, an
+    entry is in the high half."""
     found = addresses_of(code, form, start, entries, I64)
     for first, second in zip(found, found, strict=True):
         yield code.builder.or_(code.load(first, I64), code.load(code.offset(second, -4), I64))
@@ -135,15 +138,17 @@ def _softmax_rows(
     code = min((high word of (weight * floor(numerator / sum) + half)) >> right, qmax)
     """
     rows, length = scores.shape
-    weights, found = np.zeros((STEPS, -(-length // LANES) * LANES), np.int32), np.array([0, 1], np.int64)
+    width = (length + LANES - 1) // LANES * LANES
+    weights, found = np.zeros(STEPS * width + LANES, np.int32), np.array([0, 1], np.int64)
+    buffers = weights.ctypes.data + -weights.ctypes.data % 64  # on a cache line
     start, end = np.zeros(length, scores.dtype), np.empty(length, out.dtype)
     first, row, last, codes = scores.ctypes.data, scores.strides[0], out.ctypes.data, out.strides[0]
     for i in range(rows + STEPS - 1 if rows > 0 else 0):
         rising, looked, done = _places(i, rows, first, start.ctypes.data, row, last, end.ctypes.data, codes)
         entries = table.ctypes.data + 8 * (table.shape[0] - 1 - found[0])
-        places = (rising, looked, entries, *_buffers(i, weights.ctypes.data, weights.strides[0]), done)
+        places = (rising, looked, entries, *_buffers(i, buffers, 4 * width), done)
         numbers = (*places, length, found.ctypes.data, numerator // max(found[1], 1), half, right, qmax)
-        _plain((scores, out, start, end), numbers)
+        _plain((scores, out, start, end, weights), numbers)
 
 
 def _softmax_codes(
@@ -166,21 +171,23 @@ def _softmax_codes(
 ) -> None:
     """As `softmax_rows`; then S4 with the constants (C,), as in rescale.py's runs, each for `inner` rows, in turn."""
     rows, length = scores.shape
-    weights, found = np.zeros((STEPS, -(-length // LANES) * LANES), np.int32), np.array([0, 1], np.int64)
+    width = (length + LANES - 1) // LANES * LANES
+    weights, found = np.zeros(STEPS * width + LANES, np.int32), np.array([0, 1], np.int64)
+    buffers = weights.ctypes.data + -weights.ctypes.data % 64  # on a cache line
     start, end = np.zeros(length, scores.dtype), np.empty(length, out.dtype)
     first, row, last, codes = scores.ctypes.data, scores.strides[0], out.ctypes.data, out.strides[0]
     c, rest = 0, inner + STEPS - 1
     for i in range(rows + STEPS - 1 if rows > 0 else 0):
         rising, looked, done = _places(i, rows, first, start.ctypes.data, row, last, end.ctypes.data, codes)
         entries = table.ctypes.data + 8 * (table.shape[0] - 1 - found[0])
-        places = (rising, looked, entries, *_buffers(i, weights.ctypes.data, weights.strides[0]), done)
+        places = (rising, looked, entries, *_buffers(i, buffers, 4 * width), done)
         numbers = (*places, length, found.ctypes.data, numerator // max(found[1], 1), half, right, qmax)
         starts = (left2[c:].ctypes.data, multiplier2[c:].ctypes.data, offset2[c:].ctypes.data)
         second = (*starts, right2[c:].ctypes.data, zero2[c:].ctypes.data, qmin2, qmax2)
         if even:
-            _then_even((scores, out, start, end), (*numbers, *second))
+            _then_even((scores, out, start, end, weights), (*numbers, *second))
         else:
-            _then((scores, out, start, end), (*numbers, *second))
+            _then((scores, out, start, end, weights), (*numbers, *second))
         rest -= 1
         if rest == 0:
             c, rest = (c + 1) % left2.shape[0], inner
