@@ -65,7 +65,8 @@ def norm_in_rows(op: "ILayerNorm", x: Array, spec: TensorSpec) -> Array | None:
         return None
     order, rows = _rows(x)
     out = empty(rows.shape, op.spec.container)
-    layernorm_rows(rows, *_scalars(op, constants), constants.even, out)
+    arguments = (rows, *_scalars(op, constants), constants.even, out)
+    layernorm_rows(*arguments)
     return _as_ordered(out, x, order)
 
 
@@ -81,7 +82,7 @@ def norm_requantize(
     if requantize.axis is not None and order[-2:-1] != (requantize.axis,):
         return None
     out = empty(rows.shape, requantize.spec.container)
-    layernorm_codes(
+    arguments = (
         rows,
         *_scalars(op, first),
         second.left,
@@ -93,6 +94,7 @@ def norm_requantize(
         requantize.spec.qmax,
         out,
     )
+    layernorm_codes(*arguments)
     return _as_ordered(out, x, order)
 
 

@@ -77,7 +77,7 @@ def _affine(even: bool, then: bool = False) -> Any:
                 y = build.sub(build.shl(load(code, forms[0], start, group), up), mean)
                 halves = normalised(y, sides(code, factor)[0], group)
                 codes = narrowed(code, halves, right, zero, low, high, even)
-                codes = codes_of(code, codes, constants, *second, even=False) if then else codes
+                codes = codes_of(code, codes, constants, second[0], second[1], even=False) if then else codes
                 store(code, forms[1], codes, end, group)
                 size = code.constant(forms[0][0].element.width * LANES // 8, I64)
                 code.fetch(code.offset(later, build.mul(group, size)))

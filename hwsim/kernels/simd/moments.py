@@ -62,11 +62,11 @@ def _joined(code: Code, rows: list[ir.Value]) -> ir.Value:
     count, near = rows[0].type.count, rows[0].type.element.width // 32
 
     def fold(a: ir.Value, b: ir.Value, lanes: tuple[int, ...], step: int) -> ir.Value:
-        first = [block + lane for block in range(0, count, 4) for lane in lanes]
-        return code.builder.add(code.shuffle(a, first, b), code.shuffle(a, [lane + step for lane in first], b))
+        here = [block + lane for block in range(0, count, 4) for lane in lanes]
+        return code.builder.add(code.shuffle(a, here, b), code.shuffle(a, [lane + step for lane in here], b))
 
-    pairs = [fold(a, b, (0, count, near, count + near), 3 - near) for a, b in (rows[:2], rows[2:])]
-    sums = fold(*pairs, (0, 1, count, count + 1), 2)
+    first, second = (fold(a, b, (0, count, near, count + near), 3 - near) for a, b in (rows[:2], rows[2:]))
+    sums = fold(first, second, (0, 1, count, count + 1), 2)
     while count > ROWS:
         count //= 2
         sums = code.builder.add(code.shuffle(sums, range(count)), code.shuffle(sums, range(count, 2 * count)))

@@ -64,7 +64,7 @@ def _steps(then: bool, even: bool) -> Any:
             top = build.select(compare(">", some, state[0]), some, state[0])
             total = build.add(state[1], load(code, (WORDS, True), summed, group))
             codes = probabilities(load(code, (WORDS, True), at(weighed, start, (WORDS, True)), none))
-            codes = codes_of(code, codes, second, *bounds, even) if then else codes
+            codes = codes_of(code, codes, second, bounds[0], bounds[1], even) if then else codes
             store(code, out, codes, at(end, start, out), none)
             place = at(filled, start, (WORDS, True))
             for pair, entry in enumerate(_pairs(code, scores, at(looked, start, scores), entries)):
