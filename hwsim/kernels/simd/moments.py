@@ -9,7 +9,8 @@ max |q| < 2^30, the operand of the root below 2^62 and factors below 2^31:
   - a quotient that is not whole is 1 / divisor or more away from whole numbers, and its float rounds by 2^-53 of it or
     less: for the mean, less than that distance, so that its floor is right;
   - the float of a factor may have rounded up to a whole number, which its product with the root tells; it is never below;
-  - the operand of the root and the root lose 1.5 * 2^-53 of it together, far below 1: it is wrong by 1 at most, up or down.
+  - the root may round up to a whole number, which its square tells; it is never below: the float of r * r loses 2^-53 of it
+    or less, so that its root is less than half a step of float64 away from r, or r is a power of two and nothing is lost.
 """
 
 from typing import Any
@@ -124,10 +125,8 @@ def _root(code: Code, value: ir.Value) -> ir.Value:
     """The largest r with r * r <= value < 2^62."""
     build = code.builder
     root = _whole(code, code.call(f"llvm.sqrt.v{GROUP}f64", FLOATS, build.sitofp(value, FLOATS)))
-    square = build.mul(root, root)
-    above = build.sext(build.icmp_signed(">", square, value), QUADS)
-    below = build.sext(build.icmp_signed("<", build.add(square, build.add(root, root)), value), QUADS)
-    return build.sub(build.add(root, above), below)
+    above = build.icmp_signed(">", build.mul(root, root), value)
+    return build.add(root, build.sext(above, QUADS))
 
 
 def _factor(code: Code, power: ir.Value, root: ir.Value) -> ir.Value:

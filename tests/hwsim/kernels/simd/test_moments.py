@@ -97,6 +97,14 @@ def test_factors_near_whole_numbers(bits, high, off):
         check([0] * GROUP, [0] * GROUP, 16, 0, root * root, bits)
 
 
+@pytest.mark.parametrize(
+    ("bits", "root"), [(61, 1073807362), (61, 1073872904), (60, 536903681), (60, 567167999), (59, 268468226)]
+)
+def test_factors_that_floats_round_up(bits, root):
+    assert int(np.float64(1 << bits) / root) * root > 1 << bits
+    check([0] * GROUP, [0] * GROUP, 16, 0, root * root, bits)
+
+
 def test_no_root_divides_by_one():
     check([0] * GROUP, [0] * GROUP, 16, 0, 0, 30)
     check([0] * GROUP, [0, 1, 3, 4, 8, 9, 99, 2**40], 16, 0, 0, 30)
