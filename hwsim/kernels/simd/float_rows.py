@@ -132,7 +132,7 @@ def _sum_code(x: Any) -> Any:
     wide = x.dtype == types.float64
     many, sums, zero = (LANES, _sum_blocks, 0.0) if wide else (SHORT_LANES, _short_sum_blocks, np.float32(0.0))
 
-    def compute(x: Row) -> float:
+    def compute(x: Row) -> Any:
         blocks = x.shape[0] // many
         total = sums(x.ctypes.data, blocks, zero, zero) if blocks > 0 else zero
         rest = zero
