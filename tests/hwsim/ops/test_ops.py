@@ -10,6 +10,7 @@ import pytest
 from hwsim import catalog
 from hwsim.cost.groups import VIEWS
 from hwsim.grids.log2 import log2
+from hwsim.kernels.tier import together
 from hwsim.op import Action, Gemm, Op
 from hwsim.spec import QuantSpec, TensorSpec
 
@@ -183,12 +184,14 @@ def test_counts(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_has_a_gemm_view_has_a_product(name):
-    """Operands of the multiplication are (G, M, K) and (G or 1, K, N), and G times M times N are all accumulators."""
+    """Operands of the multiplication are (G, M, K) and (G or 1, K, N), or both with groups along two axes, and G times M
+    times N are all accumulators."""
     op, operands, out = _example(name)
     values = tuple(_value(spec, 2) for spec in operands)
     view, shapes = op.gemm(operands, out), []
 
     def multiply(a, b):
+        a, b = together(a), together(b)
         shapes.extend((a.shape, b.shape))
         return np.matmul(a.astype(np.int64), b)
 
