@@ -25,6 +25,19 @@ def test_vectors_give_the_bits_of_plain_python(x, mean):
     assert compiled(apart[1, : x.size], mean) == (row_sum(x), row_squares(x, mean), row_max(x))
 
 
+@numba.njit
+def short_sum(x):
+    return row_sum(x)
+
+
+@given(x=VALUES)
+def test_sums_of_float32_have_sixteen_lanes(x):
+    short = x.astype(np.float32)
+    assert short_sum(short) == row_sum(short)
+    exact, size = float(sum(map(Fraction, short.tolist()))), math.fsum(abs(short))
+    assert abs(row_sum(short) - exact) <= (short.size / 16 + 5) * np.finfo(np.float32).eps * size
+
+
 @given(x=VALUES)
 def test_sums_are_sums(x):
     exact, size = float(sum(map(Fraction, x.tolist()))), math.fsum(abs(x))
