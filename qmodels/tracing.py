@@ -122,7 +122,7 @@ def capture(model: nn.Module, image: tuple[int, ...]) -> torch.export.ExportedPr
     """A float64 copy of `model` in eval mode as torch.export sees it, on BATCH images of the shape `image`."""
     double = copy.deepcopy(model).double().eval().requires_grad_(False)
     device = next((p.device for p in double.parameters()), None)
-    images = torch.zeros(BATCH, *image, dtype=torch.float64, device=device)  # looked at by nobody: no memory is touched
+    images = torch.empty(BATCH, *image, dtype=torch.float64, device=device)  # looked at by nobody: no memory is touched
     try:
         return torch.export.export(double, (images,), strict=False)
     except HwsimError:
