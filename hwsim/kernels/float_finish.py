@@ -19,8 +19,8 @@ Float64 = npt.NDArray[np.float64]
 Sums = npt.NDArray[np.int32]
 Codes = npt.NDArray[np.integer]
 
-BLOCK = 256
-"""Columns whose codes are guessed, and are sure or not, together."""
+BLOCK, PART = 256, 32
+"""Columns whose codes are guessed, and are sure or not, together; and where they are not, those that are made again."""
 
 
 def _dequantize_add(acc: Sums, scale: Float64, bias: Float64, out: Float64) -> None:
@@ -71,10 +71,17 @@ def _dequantize_add_gelu_quantize(
     finite = True
     for r in range(acc.shape[0]):
         for start in range(0, acc.shape[1], BLOCK):
-            part = slice(start, start + BLOCK)
-            row, codes = contiguous(acc[r, part]), contiguous(out[r, part])
-            if not (guess and guess_gelu_codes(row, scale32[part], bias32[part], q_scale, q_zero, low, high, codes)):
-                finite &= gelu_codes(row, scale[part], bias[part], q_scale, q_zero, low, high, codes)
+            block = slice(start, start + BLOCK)
+            row, codes = contiguous(acc[r, block]), contiguous(out[r, block])
+            if guess and guess_gelu_codes(row, scale32[block], bias32[block], q_scale, q_zero, low, high, codes):
+                continue
+            for first in range(start, min(start + BLOCK, acc.shape[1]), PART):
+                part = slice(first, first + PART)
+                row, codes = contiguous(acc[r, part]), contiguous(out[r, part])
+                if not (
+                    guess and guess_gelu_codes(row, scale32[part], bias32[part], q_scale, q_zero, low, high, codes)
+                ):
+                    finite &= gelu_codes(row, scale[part], bias[part], q_scale, q_zero, low, high, codes)
     return finite
 
 
