@@ -22,8 +22,8 @@ MODELS = (
     "swin_tiny_patch4_window7_224",
 )
 WIDTHS = ("w4a4", "w8a8")
-BATCH, BATCHES = 32, {"deit_base_patch16_224": 8}
-"""Images at once; fewer of a model whose rounds would take minutes each, ratios of which are the same."""
+BATCH, BATCHES = 32, {"deit_base_patch16_224": 8, "swin_tiny_patch4_window7_224": 16}
+"""Images at once; fewer of a model whose rounds would take minutes each, or all of whose cases more than 24 GiB."""
 TRIAL_ROUNDS = 3
 FLOAT, FAKE, COMPILED, ORT = "torch float32", "torch fake quant", "torch fake quant compiled", "ORT"
 FLOATS: Mapping[str, Mapping[str, bool]] = {

@@ -36,7 +36,9 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", help="models by name; each part has its own default")
     parser.add_argument("--widths", nargs="+", default=model_cases.WIDTHS, help="part models: w4a4, w8a8")
     parser.add_argument("--rounds", type=int, default=5, help="part cost, gemm, models, train: 5 by default")
-    parser.add_argument("--batch", type=int, help="part models: images at once, 32 by default, 8 of DeiT-B")
+    parser.add_argument(
+        "--batch", type=int, help="part models: images at once; 32 by default, of DeiT-B 8, of Swin-T 16"
+    )
     parser.add_argument("--threads", type=int, nargs="+", default=(1, 2), help="part models: 1 and 2 by default")
     parser.add_argument("--tiers", nargs="+", help="kernel tiers; all that the machine has by default")
     parser.add_argument("--qonnx-python", default="", help="part cost: a Python that has qonnx; left out by default")
