@@ -115,6 +115,28 @@ def _find(x: Integers, start: int, places: Integers) -> None:
 _found = inline_kernel(_find)
 
 
+def _measure(
+    x: Integers,
+    places: Integers,
+    count: int,
+    totals: Integers,
+    squares: Integers,
+    means: Integers,
+    factors: Integers,
+    roots: tuple[int, int, int, int],
+) -> None:
+    """Means and factors of `count` rows of x at `places`; roots: columns, fraction, epsilon, reciprocal_bits."""
+    for k in range(0, count, ROWS):
+        starts = (places[k:].ctypes.data, totals[k:].ctypes.data, squares[k:].ctypes.data)
+        row_sums((x,), (*starts, roots[0] // LANES))
+    for k in range(0, count, GROUP):
+        sums = (totals[k:].ctypes.data, squares[k:].ctypes.data)
+        moments((x,), (*sums, means[k:].ctypes.data, factors[k:].ctypes.data, *roots))
+
+
+_measured = inline_kernel(_measure)
+
+
 def _layernorm_rows(
     x: Integers,
     fraction: int,
@@ -144,12 +166,7 @@ def _layernorm_rows(
         _found(x, start + BLOCK, ahead)
         _found(out, start, ends)
         count = min(BLOCK, rows - start)
-        for k in range(0, count, ROWS):
-            places = (here[k:].ctypes.data, totals[k:].ctypes.data, squares[k:].ctypes.data)
-            row_sums((x,), (*places, columns // LANES))
-        for k in range(0, count, GROUP):
-            sums = (totals[k:].ctypes.data, squares[k:].ctypes.data)
-            moments((x,), (*sums, means[k:].ctypes.data, factors[k:].ctypes.data, *roots))
+        _measured(x, here, count, totals, squares, means, factors, roots)
         tables = (here.ctypes.data, ends.ctypes.data, ahead.ctypes.data, means.ctypes.data, factors.ctypes.data)
         if even:
             _even((x, out), (count, *tables, columns // LANES, fraction, down, *affine))
@@ -192,12 +209,7 @@ def _layernorm_codes(
         _found(x, start + BLOCK, ahead)
         _found(out, start, ends)
         count = min(BLOCK, rows - start)
-        for k in range(0, count, ROWS):
-            places = (here[k:].ctypes.data, totals[k:].ctypes.data, squares[k:].ctypes.data)
-            row_sums((x,), (*places, columns // LANES))
-        for k in range(0, count, GROUP):
-            sums = (totals[k:].ctypes.data, squares[k:].ctypes.data)
-            moments((x,), (*sums, means[k:].ctypes.data, factors[k:].ctypes.data, *roots))
+        _measured(x, here, count, totals, squares, means, factors, roots)
         for k in range(count):
             channels[k] = (start + k) % inner
         tables = (here.ctypes.data, ends.ctypes.data, ahead.ctypes.data, means.ctypes.data, factors.ctypes.data)
