@@ -25,10 +25,8 @@ def once(function: Callable[P, R]) -> Callable[P, R]:
         key = tuple([a if type(a) is int else id(a) for a in arguments])
         found = kept.get(key)
         if found is None:
-            found = kept[key] = (
-                arguments,
-                function(*arguments, **keywords),
-            )  # which live on: an identity is not used again
+            # the arguments live on, so that no other object gets their identity
+            found = kept[key] = arguments, function(*arguments, **keywords)
             if len(kept) > KEPT:
                 with suppress(KeyError, RuntimeError, StopIteration):  # another thread may be at it too
                     del kept[next(iter(kept))]
