@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.kernels.memory import empty
+from hwsim.kernels.memory import empty, inverse
 from hwsim.kernels.simd.layernorm import layernorm_codes, layernorm_rows
 from hwsim.kernels.simd.vectors import LANES
 from hwsim.op import Array
@@ -116,7 +116,7 @@ def _rows(x: Array) -> tuple[tuple[int, ...], Array]:
 def _as_ordered(out: Array, x: Array, order: tuple[int, ...]) -> Array:
     """`out` (O, R, C) with the axes of x, which lie in memory in this order."""
     shape = tuple(x.shape[axis] for axis in order)
-    return out.reshape(shape).transpose([order.index(axis) for axis in range(x.ndim)])
+    return out.reshape(shape).transpose(inverse(order))
 
 
 def _scalars(op: "ILayerNorm", constants: Gains) -> tuple[Any, ...]:

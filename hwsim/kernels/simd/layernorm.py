@@ -115,26 +115,35 @@ def _find(x: Integers, start: int, places: Integers) -> None:
 _found = inline_kernel(_find)
 
 
-def _measure(
+def _prepare(
     x: Integers,
-    places: Integers,
-    count: int,
-    totals: Integers,
-    squares: Integers,
+    out: Integers,
+    start: int,
+    sources: Integers,
+    ends: Integers,
+    sums: tuple[Integers, Integers],
     means: Integers,
     factors: Integers,
     roots: tuple[int, int, int, int],
-) -> None:
-    """Means and factors of `count` rows of x at `places`; roots: columns, fraction, epsilon, reciprocal_bits."""
+) -> tuple[int, tuple[int, int, int, int, int]]:
+    """How many of the rows of x from `start` on are a block, and the addresses of its tables: of the rows, of those of out,
+    of the rows of the next block, means and factors; roots: columns, fraction, epsilon, reciprocal_bits."""
+    here, ahead = sources[start // BLOCK % 2], sources[1 - start // BLOCK % 2]
+    _found(x, start + BLOCK, ahead)
+    _found(out, start, ends)
+    count = min(BLOCK, x.shape[0] * x.shape[1] - start)
+    totals, squares = sums
     for k in range(0, count, ROWS):
-        starts = (places[k:].ctypes.data, totals[k:].ctypes.data, squares[k:].ctypes.data)
+        starts = (here[k:].ctypes.data, totals[k:].ctypes.data, squares[k:].ctypes.data)
         row_sums((x,), (*starts, roots[0] // LANES))
     for k in range(0, count, GROUP):
-        sums = (totals[k:].ctypes.data, squares[k:].ctypes.data)
-        moments((x,), (*sums, means[k:].ctypes.data, factors[k:].ctypes.data, *roots))
+        places = (totals[k:].ctypes.data, squares[k:].ctypes.data)
+        moments((x,), (*places, means[k:].ctypes.data, factors[k:].ctypes.data, *roots))
+    tables = (here.ctypes.data, ends.ctypes.data, ahead.ctypes.data, means.ctypes.data, factors.ctypes.data)
+    return count, tables
 
 
-_measured = inline_kernel(_measure)
+_prepared = inline_kernel(_prepare)
 
 
 def _layernorm_rows(
@@ -157,17 +166,12 @@ def _layernorm_rows(
     rows, columns = x.shape[0] * x.shape[1], x.shape[2]
     sources, ends = np.full((2, BLOCK), x.ctypes.data, np.int64), np.empty(BLOCK, np.int64)
     means, factors = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32)
-    totals, squares = np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int64)
+    sums = np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int64)
     roots = (columns, fraction, epsilon, reciprocal_bits)
     affine = (gain.ctypes.data, offset.ctypes.data, right, zero, qmin, qmax)
     _found(x, 0, sources[0])
     for start in range(0, rows, BLOCK):
-        here, ahead = sources[start // BLOCK % 2], sources[1 - start // BLOCK % 2]
-        _found(x, start + BLOCK, ahead)
-        _found(out, start, ends)
-        count = min(BLOCK, rows - start)
-        _measured(x, here, count, totals, squares, means, factors, roots)
-        tables = (here.ctypes.data, ends.ctypes.data, ahead.ctypes.data, means.ctypes.data, factors.ctypes.data)
+        count, tables = _prepared(x, out, start, sources, ends, sums, means, factors, roots)
         if even:
             _even((x, out), (count, *tables, columns // LANES, fraction, down, *affine))
         else:
@@ -199,20 +203,15 @@ def _layernorm_codes(
     rows, columns, inner = x.shape[0] * x.shape[1], x.shape[2], min(x.shape[1], left2.shape[0])
     sources, ends = np.full((2, BLOCK), x.ctypes.data, np.int64), np.empty(BLOCK, np.int64)
     means, factors, channels = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int64)
-    totals, squares = np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int64)
+    sums = np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int64)
     roots = (columns, fraction, epsilon, reciprocal_bits)
     affine = (gain.ctypes.data, offset.ctypes.data, right, zero, qmin, qmax)
     starts = (left2.ctypes.data, multiplier2.ctypes.data, offset2.ctypes.data, right2.ctypes.data, zero2.ctypes.data)
     _found(x, 0, sources[0])
     for start in range(0, rows, BLOCK):
-        here, ahead = sources[start // BLOCK % 2], sources[1 - start // BLOCK % 2]
-        _found(x, start + BLOCK, ahead)
-        _found(out, start, ends)
-        count = min(BLOCK, rows - start)
-        _measured(x, here, count, totals, squares, means, factors, roots)
+        count, tables = _prepared(x, out, start, sources, ends, sums, means, factors, roots)
         for k in range(count):
             channels[k] = (start + k) % inner
-        tables = (here.ctypes.data, ends.ctypes.data, ahead.ctypes.data, means.ctypes.data, factors.ctypes.data)
         second = (channels.ctypes.data, *starts, qmin2, qmax2)
         _twice((x, out), (count, *tables, columns // LANES, fraction, down, *affine, *second))
 
