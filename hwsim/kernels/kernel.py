@@ -11,6 +11,7 @@ again when that changes (Numba itself looks at the calling file alone).
 """
 
 import hashlib
+import types
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -49,6 +50,14 @@ def kernel(function: Callable[P, R], fused: bool = False) -> Callable[P, R]:
 def inline_kernel(function: Callable[P, R], fused: bool = False) -> Callable[P, R]:
     """The same, and written out wherever another kernel calls it: for the scalar functions of a loop that vectorises."""
     return _compiled(function, True, fused)
+
+
+def bound(function: Callable[P, R], name: str, seen: dict[str, Any]) -> Callable[P, R]:
+    """A copy of `function` with other globals, which is cached under a name of its own."""
+    copied = types.FunctionType(function.__code__, {**function.__globals__, **seen}, function.__name__)
+    copied.__qualname__ = f"{function.__name__}_{name}"
+    copied.__module__ = function.__module__
+    return copied
 
 
 def _compiled(function: Callable[P, R], inline: bool, fused: bool) -> Callable[P, R]:

@@ -1,7 +1,8 @@
-"""Operands of a product in the order in which tiles in registers read them: bytes, K padded with zeros.
+"""Operands of a product in the order in which tiles in registers read them: bytes or words, K padded with zeros.
 
-A left operand: rows of code - low. A right operand: panels of `vectors` registers of `lanes` columns; within one, for every
-four k the four bytes of each column. Groups may lie along two axes, as images and heads do.
+A left operand: rows of bytes, code - low, or of words, code - zero. A right operand: panels of `vectors` registers of `lanes`
+columns; within one, for every four k the four bytes of each column, or for every two k the two words. Groups may lie
+along two axes, as images and heads do.
 """
 
 import numpy as np
@@ -14,6 +15,7 @@ from hwsim.kernels.simd.transpose import COLUMNS, STEPS, turn
 
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint32]
+Int64 = npt.NDArray[np.int64]
 
 
 def _pack_left(codes: Bytes, low: int, out: Bytes) -> None:
@@ -28,7 +30,59 @@ def _pack_left(codes: Bytes, low: int, out: Bytes) -> None:
         out[g, rows:] = 0
 
 
-def _pack_floats(codes: npt.NDArray[np.integer], zero: npt.NDArray[np.int64], out: npt.NDArray[np.floating]) -> None:
+def _pack_words(codes: npt.NDArray[np.integer], zero: Int64, out: npt.NDArray[np.int16]) -> None:
+    """codes (G1, G2, M, K), rows contiguous, less zero (Z, 1 or M) to out (G, M', K'), M' and K' not less; the rest is 0."""
+    _, inner, rows, depth = codes.shape
+    for g in range(out.shape[0]):
+        less = zero[g % zero.shape[0]]
+        for m in range(rows):
+            source, to = contiguous(codes[g // inner, g % inner, m]), contiguous(out[g, m])
+            one = np.int32(less[m % less.shape[0]])
+            for k in range(depth):
+                to[k] = np.int32(source[k]) - one
+            to[depth:] = 0
+        out[g, rows:] = 0
+
+
+def _pack_word_rows(
+    codes: npt.NDArray[np.integer], zero: Int64, columns: int, lanes: int, vectors: int, out: Words
+) -> None:
+    """codes (G1, G2, K, N), rows contiguous, less zero (Z, 1 or N) as panels of words, out (G, panels)."""
+    inner, depth = codes.shape[1], codes.shape[2]
+    padded = (columns + lanes - 1) // lanes * lanes
+    steps = out.shape[1] // padded
+    low = np.int32(0xFFFF)
+    for g in range(out.shape[0]):
+        some, less, n = codes[g // inner, g % inner], zero[g % zero.shape[0]], 0
+        own = np.empty(columns, np.int32)
+        for j in range(columns):
+            own[j] = less[j % less.shape[0]]
+        while n < columns:
+            width = min(vectors * lanes, padded - n)
+            inside = min(width, columns - n)
+            here = contiguous(own[n : n + inside])
+            for step in range(steps):
+                place = n * steps + step * width
+                to = contiguous(out[g, place : place + width])
+                if 2 * step + 1 < depth:
+                    row0, row1 = (
+                        contiguous(some[2 * step, n : n + inside]),
+                        contiguous(some[2 * step + 1, n : n + inside]),
+                    )
+                    for j in range(inside):
+                        first, second = np.int32(row0[j]) - here[j], np.int32(row1[j]) - here[j]
+                        to[j] = np.uint32((first & low) | (second << np.int32(16)))
+                elif 2 * step < depth:
+                    row0 = contiguous(some[2 * step, n : n + inside])
+                    for j in range(inside):
+                        to[j] = np.uint32((np.int32(row0[j]) - here[j]) & low)
+                else:
+                    to[:inside] = 0
+                to[inside:] = 0
+            n += width
+
+
+def _pack_floats(codes: npt.NDArray[np.integer], zero: Int64, out: npt.NDArray[np.floating]) -> None:
     """codes (G, A, B) less zero (Z, 1 or A, 1 or B) as floats to out (G, A, B), which hold them exactly."""
     for g in range(codes.shape[0]):
         less = zero[g % zero.shape[0]]
@@ -129,6 +183,8 @@ def _pack_rows(codes: Bytes, plus: Words, bias: np.uint32, columns: int, lanes: 
 
 
 pack_left = kernel(_pack_left)
+pack_words = kernel(_pack_words)
+pack_word_rows = kernel(_pack_word_rows)
 pack_floats = kernel(_pack_floats)
 pack_columns = kernel(_pack_columns)
 pack_rows = kernel(_pack_rows)

@@ -22,7 +22,8 @@ from hwsim.kernels.tier import Array, Finish, Grid, Tier
 from hwsim.kernels.tiers.oracle import Oracle
 
 SHAPES = ((1, 1, 1), (7, 40, 33), (33, 8, 130), (50, 197, 64), (6, 384, 64))
-WIDTHS = ((4, False, 4, True), (8, False, 8, True), (8, True, 8, False), (1, False, 2, False), (6, True, 6, True))
+BYTES = ((4, False, 4, True), (8, False, 8, True), (8, True, 8, False), (1, False, 2, False), (6, True, 6, True))
+WIDTHS = (*BYTES, (8, False, 4, True), (12, True, 8, True), (15, False, 4, False))
 PLACES, ROUNDS = 7, 21
 LEFT, RIGHT = Grid(0, 15, np.zeros((1, 1), np.int64)), Grid(-8, 7, np.zeros((1, 1), np.int64))
 """What pairs are timed on."""
@@ -60,8 +61,9 @@ def _agrees(
 
 def _operand(generator: np.random.Generator, shape: tuple[int, ...], bits: int, signed: int) -> tuple[Array, Grid]:
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
-    codes = generator.integers(low, high + 1, shape).astype(np.int8 if signed else np.uint8)
-    return codes, Grid(low, high, generator.integers(low, high + 1, (2, 1)))
+    codes = generator.integers(low, high + 1, shape)
+    container = np.dtype(f"{'i' if signed else 'u'}{1 if bits <= 8 else 2}")
+    return codes.astype(container), Grid(low, high, generator.integers(low, high + 1, (2, 1)))
 
 
 def _finish(generator: np.random.Generator, columns: int, size: int, even: bool) -> Finish:

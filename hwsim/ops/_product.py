@@ -7,12 +7,14 @@ A product with a float operand is a float island: both operands are taken as rea
 from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from hwsim.kernels import choose
 from hwsim.kernels.tier import Grid
 from hwsim.op import Action, Array, Gemm, Op, Specs, bounds, need
+from hwsim.ops._codes import from_table
 from hwsim.spec import MAX_BITS, IntegerSpec, QuantSpec, ShiftSpec, TensorSpec, along, narrowest, signed_bits
 
 
@@ -74,7 +76,7 @@ def centred(values: Array, spec: TensorSpec) -> Array:
     low, high = bounds(spec)
     dtype = np.int16 if low >= -(1 << 15) and high < 1 << 15 else np.int32
     if isinstance(spec.quant, ShiftSpec):
-        return np.asarray(spec.quant.values().astype(dtype)[values])
+        return from_table(values, 0, _integers(spec, np.dtype(dtype)))
     zero = along(spec.quant.zero_point, spec.quant.axis, values.ndim, np.int64)  # 2**15 of u16 wraps, and so back
     result: Array = np.subtract(values, zero, dtype=dtype, casting="unsafe")
     return result
@@ -89,8 +91,15 @@ def operand(values: Array, spec: TensorSpec, raw: bool) -> Array:
     """What a product multiplies: centred integers, or where `raw` codes as they are (of a ShiftSpec always integers)."""
     assert spec.quant is not None
     if raw and isinstance(spec.quant, ShiftSpec):
-        return np.asarray(spec.quant.values().astype(narrowest(*bounds(spec)))[values])
+        return from_table(values, 0, _integers(spec, narrowest(*bounds(spec))))
     return values if raw else centred(values, spec)
+
+
+@lru_cache(maxsize=1024)
+def _integers(spec: TensorSpec, kind: np.dtype[Any]) -> Array:
+    """What the codes of a ShiftSpec stand for."""
+    assert isinstance(spec.quant, ShiftSpec)
+    return spec.quant.values().astype(kind)
 
 
 @lru_cache(maxsize=4096)

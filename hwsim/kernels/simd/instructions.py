@@ -1,8 +1,8 @@
 """The instructions that only some CPUs have: dot products of bytes, and tables of bytes.
 
 A dot product is a class with `lanes` (32-bit accumulators of a register) and `dot(code, acc, u, s)`, on vectors of i32:
-sums of four products of unsigned by signed bytes, added to 32-bit lanes. This is the one place that names instructions of
-a CPU; LLVM stops the process where the CPU lacks them, so tiers are probed first.
+sums of four products of unsigned by signed bytes, or of two of signed words, added to 32-bit lanes. This is the one place
+that names instructions of a CPU; LLVM stops the process where the CPU lacks them, so tiers are probed first.
 Names and operand types are LLVM's as of version 14 to 22 (IntrinsicsX86.td).
 """
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from llvmlite import ir
 
-from hwsim.kernels.simd.code import I8, I16, I32, Code, vector
+from hwsim.kernels.simd.code import I8, I16, Code, vector
 
 
 class Instruction(Protocol):
@@ -19,7 +19,19 @@ class Instruction(Protocol):
     lanes: int
 
     def dot(self, code: Code, acc: ir.Value, u: ir.Value, s: ir.Value) -> ir.Value:
-        """acc + sum of four u * s in each 32-bit lane; u has unsigned bytes, s signed ones."""
+        """acc + sum of the products u * s in each 32-bit lane."""
+        ...
+
+
+class Pairs(Instruction, Protocol):
+    """One whose sums of two products can stay short."""
+
+    def pairs(self, code: Code, u: ir.Value, s: ir.Value) -> ir.Value:
+        """Sums of two u * s in each 16-bit lane."""
+        ...
+
+    def widened(self, code: Code, acc: ir.Value, pairs: ir.Value) -> ir.Value:
+        """acc + sum of two 16-bit lanes in each 32-bit lane."""
         ...
 
 
@@ -41,11 +53,31 @@ class Vpmaddubsw:
 
     def dot(self, code: Code, acc: ir.Value, u: ir.Value, s: ir.Value) -> ir.Value:
         """Pairs to 16 bits, which saturate; pairs of those to 32 bits."""
-        bytes_, words = vector(I8, 4 * self.lanes), vector(I16, 2 * self.lanes)
-        cast = code.builder.bitcast
-        pairs = code.call("llvm.x86.avx2.pmadd.ub.sw", words, cast(u, bytes_), cast(s, bytes_))
-        sums = code.call("llvm.x86.avx2.pmadd.wd", vector(I32, self.lanes), pairs, code.constant(1, words))
+        return self.widened(code, acc, self.pairs(code, u, s))
+
+    def pairs(self, code: Code, u: ir.Value, s: ir.Value) -> ir.Value:
+        """Sums of two u * s in each 16-bit lane."""
+        bytes_, cast = vector(I8, 4 * self.lanes), code.builder.bitcast
+        return code.call("llvm.x86.avx2.pmadd.ub.sw", vector(I16, 2 * self.lanes), cast(u, bytes_), cast(s, bytes_))
+
+    def widened(self, code: Code, acc: ir.Value, pairs: ir.Value) -> ir.Value:
+        """acc + sum of two 16-bit lanes in each 32-bit lane."""
+        sums = code.call("llvm.x86.avx2.pmadd.wd", acc.type, pairs, code.constant(1, pairs.type))
         return code.builder.add(acc, sums)
+
+
+class Vpmaddwd:
+    """`vpmaddwd` and an addition, of words (AVX2, in 512 bits AVX512-BW). Where the CPU has VNNI, LLVM makes one
+    instruction of the two, `vpdpwssd`. Sums wrap, as 32-bit additions do."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+
+    def dot(self, code: Code, acc: ir.Value, u: ir.Value, s: ir.Value) -> ir.Value:
+        """Two products in each lane."""
+        words = vector(I16, 2 * self.lanes)
+        name = "llvm.x86.avx512.pmaddw.d.512" if self.lanes == 16 else "llvm.x86.avx2.pmadd.wd"
+        return code.builder.add(acc, code.call(name, acc.type, *(code.builder.bitcast(v, words) for v in (u, s))))
 
 
 class Vpermi2b:

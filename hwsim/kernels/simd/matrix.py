@@ -95,7 +95,7 @@ class MatrixTiles(Tiles):
         """As in the base; `eights` is a multiple of 8."""
         machine = self.machine
 
-        def emit(code: Code, a: ir.Value, stride: ir.Value, b: ir.Value, eights: ir.Value, out: ir.Value) -> None:
+        def emit(code: Code, a: Any, stride: Any, b: Any, eights: Any, _run: Any, out: Any) -> None:
             build = code.builder
             apart = code.constant(vectors * ROW_BYTES, I64)
             lower = code.offset(a, build.mul(stride, code.constant(ROWS, I64)))

@@ -5,7 +5,6 @@ first cache only as codes. Tails of rows are computed again with the tile before
 """
 
 import math
-import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.kernels.kernel import inline_kernel, kernel
+from hwsim.kernels.kernel import bound, inline_kernel, kernel
 from hwsim.kernels.simd import finish
-from hwsim.kernels.simd.tiles import Tiles, column_sums_of, row_sums_of
+from hwsim.kernels.simd.tiles import Tiles
 from hwsim.kernels.simd.vectors import LANES as WIDTH
 
 Int32 = npt.NDArray[np.int32]
@@ -36,7 +35,7 @@ LANES = HEIGHT = PAIRED_HEIGHT = VECTORS = TOGETHER = 0
 _none: Any = None
 plain1 = plain2 = plain3 = plain4 = paired1 = paired2 = paired3 = paired4 = _none
 raw = code1 = code2 = code4 = residual2 = even1 = even2 = even4 = even_residual2 = _none
-column_sums = row_sums_long = row_sums_short = begin = end_of_tiles = finish_tile = _none
+begin = end_of_tiles = finish_tile = _none
 
 
 def _finish_tile(
@@ -93,6 +92,7 @@ def _product(
     high: int,
     mode: int,
     paired: bool,
+    run: int,
     rows: int,
     columns: int,
     add: int,
@@ -101,7 +101,7 @@ def _product(
     span: Int64,
 ) -> None:
     """Groups and rows of `span` (first and past group, first and past row) of a (G, M, 8 E) @ b (G', panels), M not less
-    than `rows`, nor than the height of a tile.
+    than `rows`, nor than the height of a tile; paired, run: which tiles, and their run (tiles.py).
 
     Index of a group into b, row, column and the constants of S4: modulo their length. `a_strides` and `out_strides`: bytes
     per outer group, inner group, and row, and how many inner groups there are; `a`, `add` and `out` are addresses.
@@ -142,7 +142,7 @@ def _product(
                     while m < past:
                         first = max(0, min(m, rows - height))
                         sums = tile + (first - start) * vectors * LANES * 4
-                        operands = (a_start + first * a_strides[2], a_strides[2], panel, eights, sums)
+                        operands = (a_start + first * a_strides[2], a_strides[2], panel, eights, run, sums)
                         if paired:
                             if vectors == 4:
                                 paired4(operands)
@@ -179,69 +179,27 @@ def _product(
     end_of_tiles((scratch.size,))  # named here, or else Numba would free it where its address was taken
 
 
-def _column_terms(
-    b: Bytes, columns: int, eights: int, depth: int, zero: Int64, rest: Int64, bias: int, paired: bool, terms: Int32
-) -> None:
-    """What belongs to a column: - z sum s + K z r, less the pair sums (tiles.column_sums) where `paired`.
-
-    Panels b (G', panels), z and r of a group modulo their lengths, to terms (T, N'), which wrap as the sums do.
-    """
-    width = LANES * VECTORS
-    all_vectors = (columns + LANES - 1) // LANES
-    pair = np.empty(2 * LANES, np.int32)
-    for t in range(terms.shape[0]):
-        z, r = zero[t % zero.shape[0]], rest[t % rest.shape[0]]
-        for v in range(all_vectors):
-            n = v // VECTORS * width
-            vectors = min(VECTORS, all_vectors - n // LANES)
-            start = b.ctypes.data + t % b.shape[0] * b.strides[0] + n * 8 * eights + v % VECTORS * LANES * 4
-            column_sums((start, vectors * LANES * 4, eights, bias, pair.ctypes.data))
-            for i in range(LANES):
-                more = pair[LANES + i] if paired else 0
-                terms[t, v * LANES + i] = np.int32(depth * z * r - z * pair[i] - more)
-
-
-def _row_terms(a: int, a_strides: Int64, eights: int, rest: Int64, bias: int, paired: bool, terms: Int32) -> None:
-    """What belongs to a row: - r sum u, less the pair sums (tiles.row_sums); a (G, M, 8 E), as above, to terms (G, M)."""
-    width = 4 * LANES
-    long, short = 8 * eights // width, 8 * eights % width // 8
-    sums = np.empty(2, np.int32)
-    for g in range(terms.shape[0]):
-        r = rest[g % rest.shape[0]]
-        start = a + g // a_strides[3] * a_strides[0] + g % a_strides[3] * a_strides[1]
-        for m in range(terms.shape[1]):
-            at = start + m * a_strides[2]
-            sums[0] = 0
-            sums[1] = 0
-            if long > 0:
-                row_sums_long((at, long, bias, sums.ctypes.data))
-            if short > 0:
-                row_sums_short((at + long * width, short, bias, sums.ctypes.data))
-            more = sums[1] if paired else 0
-            terms[g, m] = np.int32(-r * sums[0] - more)
-
-
 @dataclass(frozen=True)
 class Driver:
-    """The kernels of one tier, with the shape of its tiles."""
+    """The kernel of one tier's tiles, with their shape."""
 
     product: Callable[..., None]
-    column_terms: Callable[..., None]
-    row_terms: Callable[..., None]
     lanes: int
     vectors: int
     height: int
     rows: int
     """What a thread of a team takes is a multiple of it; the last, where it is shorter, also makes rows of the one before."""
     depth: int
-    """K is padded to a multiple of it."""
+    """The bytes of a row are padded to a multiple of it."""
     paired: bool
+    room: int
+    """What a short sum may grow to (Tiles.room)."""
 
 
 def drive(name: str, tiles: Tiles) -> Driver:
-    """The kernels of the tier `name`.
+    """The kernel of the tier `name`.
 
-    They are copies of the functions above that see this tier's intrinsics as their globals: cached like any function of a
+    It is a copy of the function above that sees this tier's intrinsics as its globals: cached like any function of a
     module, which closures over intrinsics are not.
     """
     lanes, vectors = tiles.instruction.lanes, tiles.vectors
@@ -251,24 +209,17 @@ def drive(name: str, tiles: Tiles) -> Driver:
     for many in range(1, 5):
         seen[f"plain{many}"] = tiles.plain(min(many, vectors))
         seen[f"paired{many}"] = tiles.paired(min(many, vectors)) if tiles.paired_height else seen[f"plain{many}"]
-    seen |= {"begin": tiles.begin, "end_of_tiles": tiles.end}
-    seen |= {"column_sums": column_sums_of(tiles.instruction), "row_sums_short": row_sums_of(tiles.instruction, 8)}
-    seen["row_sums_long"] = row_sums_of(tiles.instruction, 4 * lanes)
-    seen |= finishes()
+    seen |= {"begin": tiles.begin, "end_of_tiles": tiles.end} | finishes()
     seen["finish_tile"] = inline_kernel(bound(_finish_tile, name, seen))
-    product, column_terms, row_terms = (
-        kernel(bound(function, name, seen)) for function in (_product, _column_terms, _row_terms)
-    )
     return Driver(
-        product,
-        column_terms,
-        row_terms,
+        kernel(bound(_product, name, seen)),
         lanes=lanes,
         vectors=vectors,
         height=tiles.height,
         rows=math.lcm(tiles.height, tiles.paired_height or 1),
         depth=tiles.depth,
         paired=tiles.paired_height > 0,
+        room=tiles.room,
     )
 
 
@@ -281,11 +232,3 @@ def finishes() -> dict[str, Any]:
     made["residual2"] = finish.requantize(2, even=False, residual=True)
     made["even_residual2"] = finish.requantize(2, even=True, residual=True)
     return made
-
-
-def bound(function: Callable[..., None], name: str, seen: dict[str, Any]) -> Callable[..., None]:
-    """A copy of `function` with other globals, which is cached under a name of its own."""
-    copied = types.FunctionType(function.__code__, {**function.__globals__, **seen}, function.__name__)
-    copied.__qualname__ = f"{function.__name__}_{name}"
-    copied.__module__ = function.__module__
-    return copied

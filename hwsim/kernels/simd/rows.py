@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.kernels.kernel import inline_kernel, kernel
+from hwsim.kernels.kernel import bound, inline_kernel, kernel
 from hwsim.kernels.simd import product
-from hwsim.kernels.simd.product import EVEN, RAW, RESIDUAL, bound, finishes
+from hwsim.kernels.simd.product import EVEN, RAW, RESIDUAL, finishes
 from hwsim.kernels.simd.vectors import LANES
 from hwsim.kernels.tier import Array, Finish
 

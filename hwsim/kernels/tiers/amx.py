@@ -8,8 +8,7 @@ from hwsim.errors import HwsimError
 from hwsim.kernels.simd.instructions import Vpdpbusd
 from hwsim.kernels.simd.matrix import Amx as Instructions
 from hwsim.kernels.simd.matrix import MatrixTiles
-from hwsim.kernels.simd.product import drive
-from hwsim.kernels.simd.tier import SimdTier
+from hwsim.kernels.simd.tier import SimdTier, word_tiles
 
 ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18
 """Linux's call, on x86-64, by which a process asks for the matrix registers' state; without it their use is fatal."""
@@ -24,7 +23,7 @@ class Amx(SimdTier):
 
     def __init__(self) -> None:
         _ask_permission()
-        super().__init__(drive(self.name, MatrixTiles(Instructions(), Vpdpbusd(16))))
+        super().__init__(MatrixTiles(Instructions(), Vpdpbusd(16)), word_tiles(16))
 
 
 def _ask_permission() -> None:

@@ -1,17 +1,15 @@
-"""Dot products of bytes by 16-bit pairs (AVX2), for operands whose pairs do not saturate: seven bits on either side."""
+"""Dot products of bytes by 16-bit pairs (AVX2), whose sums stay short for a while; of words where those would saturate."""
 
 from hwsim.kernels.simd.instructions import Vpmaddubsw
-from hwsim.kernels.simd.product import drive
-from hwsim.kernels.simd.tier import SimdTier
-from hwsim.kernels.simd.tiles import Tiles
+from hwsim.kernels.simd.tier import SimdTier, word_tiles
+from hwsim.kernels.simd.tiles import ShortSums
 
 
 class Avx2(SimdTier):
-    """Tiles of 4 x 16 sums."""
+    """Tiles of 6 x 16 sums."""
 
     name = "avx2"
     features = (("avx2",),)
-    largest_pair = 1 << 15
 
     def __init__(self) -> None:
-        super().__init__(drive(self.name, Tiles(Vpmaddubsw(), height=4, vectors=2)))
+        super().__init__(ShortSums(Vpmaddubsw(), height=6, vectors=2), word_tiles(8))

@@ -1,8 +1,7 @@
 """Dot products of bytes in 512-bit registers (AVX512-VNNI: Intel since Ice Lake, AMD since Zen 4)."""
 
 from hwsim.kernels.simd.instructions import Vpdpbusd
-from hwsim.kernels.simd.product import drive
-from hwsim.kernels.simd.tier import SimdTier
+from hwsim.kernels.simd.tier import SimdTier, word_tiles
 from hwsim.kernels.simd.tiles import Tiles
 
 
@@ -14,4 +13,4 @@ class Avx512Vnni(SimdTier):
     permutable = True
 
     def __init__(self) -> None:
-        super().__init__(drive(self.name, Tiles(Vpdpbusd(16), height=6, vectors=4, paired_height=5)))
+        super().__init__(Tiles(Vpdpbusd(16), height=6, vectors=4, paired_height=5), word_tiles(16))

@@ -1,8 +1,7 @@
 """Dot products of bytes in 256-bit registers (AVX-VNNI, or AVX512-VNNI with VL)."""
 
 from hwsim.kernels.simd.instructions import Vpdpbusd
-from hwsim.kernels.simd.product import drive
-from hwsim.kernels.simd.tier import SimdTier
+from hwsim.kernels.simd.tier import SimdTier, word_tiles
 from hwsim.kernels.simd.tiles import Tiles
 
 
@@ -13,4 +12,4 @@ class AvxVnni(SimdTier):
     features = (("avxvnni",), ("avx512vnni", "avx512vl"))
 
     def __init__(self) -> None:
-        super().__init__(drive(self.name, Tiles(Vpdpbusd(8), height=6, vectors=2)))
+        super().__init__(Tiles(Vpdpbusd(8), height=6, vectors=2), word_tiles(8))

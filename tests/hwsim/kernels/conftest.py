@@ -8,12 +8,12 @@ import pytest
 from llvmlite import ir
 
 from hwsim.kernels import choose
-from hwsim.kernels.simd.code import I8, I32, I64, vector
+from hwsim.kernels.simd.code import I8, I16, I32, I64, vector
 from hwsim.kernels.simd.matrix import REGISTERS, ROW_BYTES, ROWS, MatrixTiles
-from hwsim.kernels.simd.product import drive
 from hwsim.kernels.simd.tier import SimdTier
+from hwsim.kernels.simd.tiles import Tiles
 
-ROW = vector(I8, ROW_BYTES)
+ROW, WORDS = vector(I8, ROW_BYTES), vector(I16, ROW_BYTES // 2)
 
 
 class Emulator:
@@ -78,17 +78,22 @@ class Emulator:
 
 
 class Generic:
-    """A dot product (`instructions.Instruction`) in vector code that any CPU has."""
+    """A dot product (`instructions.Instruction`) of bytes, or of words, in vector code that any CPU has."""
 
     lanes = 16
 
+    def __init__(self, kind):
+        self.kind = kind
+
     def dot(self, code, acc, u, s):
         build = code.builder
-        left, right = (build.bitcast(value, ROW) for value in (u, s))
-        for i in range(4):
-            lanes = range(i, ROW_BYTES, 4)
+        left, right = (build.bitcast(value, self.kind) for value in (u, s))
+        each = self.kind.count // self.lanes
+        extend = build.zext if self.kind is ROW else build.sext
+        for i in range(each):
+            lanes = range(i, self.kind.count, each)
             first, second = (
-                build.zext(code.shuffle(left, lanes), acc.type),
+                extend(code.shuffle(left, lanes), acc.type),
                 build.sext(code.shuffle(right, lanes), acc.type),
             )
             acc = build.add(acc, build.mul(first, second))
@@ -102,7 +107,8 @@ class Emulated(SimdTier):
 
     def __init__(self):
         digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
-        super().__init__(drive(f"emulated_{digest}", MatrixTiles(Emulator(), Generic())))
+        self.name = f"emulated_{digest}"
+        super().__init__(MatrixTiles(Emulator(), Generic(ROW)), Tiles(Generic(WORDS), height=6, vectors=4))
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,14 @@ CALLS = {
     "packing.pack_left": [
         ((_integers(0, 99, (2, 1, 3, k), np.uint8), 7), ((2, 4, k + 3), np.uint8)) for k in (5, 64, 150)
     ],
+    "packing.pack_words": [
+        ((_integers(-99, 9999, (2, 1, 3, 5), dtype), np.array([[7], [-3]])), ((2, 4, 8), np.int16))
+        for dtype in (np.int16, np.int32)
+    ],
+    "packing.pack_word_rows": [
+        ((_integers(-99, 9999, (2, 1, k, 19), np.int16), zero, 19, 8, 2), ((2, 24 * 4), np.uint32))
+        for k, zero in ((7, np.array([[7]])), (5, np.arange(-19, 19).reshape(2, 19)))
+    ],
     "packing.pack_floats": [
         ((_integers(0, 99, (2, 3, 5), dtype), np.full((1, 1, columns), 7)), ((2, 3, 5), np.float32))
         for dtype in (np.uint8, np.int32)

@@ -62,14 +62,14 @@ SIZES = st.integers(1, 70) | st.sampled_from((1, 5, 6, 8, 16, 32, 33, 64))
 
 
 @st.composite
-def operands(draw, widths=BYTES):
+def operands(draw, widths=BYTES, others=BYTES):
     """left, its grid, right, its grid."""
     groups = draw(st.integers(1, 4))
     static = draw(st.booleans())
     m, k, n = (draw(SIZES) for _ in range(3))
     rights = 1 if static else groups
     left = draw(grids([(1, 1), (groups, 1)], widths))
-    right = draw(grids([(1, 1), (1, n), (rights, 1), (rights, n)]))
+    right = draw(grids([(1, 1), (1, n), (rights, 1), (rights, n)], others))
     return draw(codes((groups, m, k), left)), left, draw(codes((rights, k, n), right)), right
 
 
@@ -119,8 +119,8 @@ def test_groups_along_two_axes(tier_of, exact_product, name, along, pairs):
 
 
 @pytest.mark.parametrize("name", TIERS)
-@given(case=operands(widths=st.integers(9, 16)), pairs=st.booleans())
-def test_left_operands_of_two_bytes(tier_of, exact_product, name, case, pairs):
+@given(case=operands(st.integers(9, 16)) | operands(st.integers(1, 13), st.integers(9, 12)), pairs=st.booleans())
+def test_operands_of_two_bytes(tier_of, exact_product, name, case, pairs):
     check(multiply(tier_of(name), case, pairs), case, exact_product)
 
 
@@ -178,8 +178,8 @@ def test_grids_without_a_zero(tier_of, exact_product, name, sign):
             check(multiply(tier, case, pairs), case, exact_product)
 
 
-def test_avx2_takes_what_cannot_saturate(tier_of):
-    """Two products of an unsigned and a signed byte, as they are stored, must fit a signed 16-bit integer."""
+def test_avx2_takes_bytes_that_cannot_saturate(tier_of):
+    """Four products of an unsigned and a signed byte, as stored, must fit a signed 16-bit integer; others are of words."""
     tier = tier_of("avx2")
     for a_bits, b_bits, a_signed, b_signed in itertools.product(range(1, 9), range(1, 9), (0, 1), (0, 1)):
         (a_low, a_high), (b_low, b_high) = ends(a_bits, a_signed), ends(b_bits, b_signed)
@@ -187,22 +187,23 @@ def test_avx2_takes_what_cannot_saturate(tier_of):
             bytes_ = b_low - zero, b_high - zero
             if not -128 <= bytes_[0] <= bytes_[1] <= 127:
                 bytes_ = -128, b_high - b_low - 128
-            sums = [2 * (a_high - a_low) * end for end in bytes_]
-            fits = min(sums) >= -(1 << 15) and max(sums) < 1 << 15
-            taken = tier.takes(Grid(a_low, a_high, NONE), Grid(b_low, b_high, np.array([[zero]])), 9)
-            assert taken == fits, (a_bits, b_bits, a_signed, b_signed, zero)
+            fits = 4 * (a_high - a_low) * max(map(abs, bytes_)) < 1 << 15
+            left, right = Grid(a_low, a_high, NONE), Grid(b_low, b_high, np.array([[zero]]))
+            packed = tier.pack(np.zeros((1, 8, 8), np.int8), right, left)
+            assert (packed.extra["operands"] is tier.bytes) == fits, (a_bits, b_bits, a_signed, b_signed, zero)
 
 
-@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "emulated"])
+@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx2", "emulated"])
 def test_any_two_operands_of_a_byte_are_taken(tier_of, name):
     for a, b, zero in itertools.product((0, -128), (0, -128), range(-128, 256, 51)):
         right = Grid(b, b + 255, np.array([[min(max(zero, b), b + 255)]]))
         assert tier_of(name).takes(Grid(a, a + 255, NONE), right, 65000)
         assert tier_of(name).takes(Grid(0, 65535, NONE), right, 9)
         assert not tier_of(name).takes(Grid(0, 65536, NONE), right, 9)
-    assert not tier_of(name).takes(Grid(0, 1, NONE), Grid(0, 256, NONE), 9)
+    assert tier_of(name).takes(Grid(0, 255, NONE), Grid(0, 255, np.array([[0, 200]])), 9)
+    assert tier_of(name).takes(Grid(0, 1, NONE), Grid(-32768, 32767, NONE), 9)
+    assert not tier_of(name).takes(Grid(0, 1, NONE), Grid(0, 32768, NONE), 9)
     assert not tier_of(name).takes(Grid(0, 1, np.zeros((1, 5), np.int64)), Grid(0, 1, NONE), 9)
-    assert not tier_of(name).takes(Grid(0, 255, NONE), Grid(0, 255, np.array([[0, 200]])), 9)
 
 
 @pytest.mark.parametrize("name", ["avx512vnni", "avxvnni"])

@@ -34,7 +34,8 @@ def test_the_permission_is_asked_for(system):
     library = system(0)
     tier = amx.Amx()
     assert library.calls == [(158, 0x1023, 18)]  # arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)
-    assert (tier.driver.height, tier.driver.depth, tier.driver.lanes, tier.driver.vectors) == (32, 64, 16, 2)
+    driver = tier.bytes.driver
+    assert (driver.height, driver.depth, driver.lanes, driver.vectors) == (32, 64, 16, 2)
     assert not tier.pairable
 
 

@@ -22,14 +22,17 @@ words, quads = types.Array(int32, 2, "C"), types.Array(int64, 2, "C")
 constants = words, words, quads, words, words
 signature = (
     int64, types.Array(int64, 1, "C"), int64, types.Array(uint8, 2, "C"), words, words, *constants, *[int64] * 3, boolean,
-    *[int64] * 4, types.Array(int64, 1, "C"), types.Array(int64, 1, "C"),
+    *[int64] * 5, types.Array(int64, 1, "C"), types.Array(int64, 1, "C"),
 )
-drivers = {kind.name: kind().driver for kind in (Avx2, AvxVnni, Avx512Vnni)}
+tiers = {kind.name: kind() for kind in (Avx2, AvxVnni, Avx512Vnni)}
+drivers = {"amx": drive("amx", MatrixTiles(Amx(), Vpdpbusd(16)))}
+drivers |= {name: tier.bytes.driver for name, tier in tiers.items()}
+drivers |= {f"{name} words": tier.words.driver for name, tier in tiers.items()}
 found = {}
-for name, driver in {"amx": drive("amx", MatrixTiles(Amx(), Vpdpbusd(16))), **drivers}.items():
+for name, driver in drivers.items():
     driver.product.compile(signature)
     (text,) = driver.product.inspect_asm().values()
-    pattern = r"^\\s+(vpdpbusd|vpmaddubsw|t\\w*tile\\w*|ld\\w*tile\\w*|tile\\w+|tdp\\w+)\\b(?:.*([xyz]mm))?"
+    pattern = r"^\\s+(vpdp\\w+|vpmadd\\w+|t\\w*tile\\w*|ld\\w*tile\\w*|tile\\w+|tdp\\w+)\\b(?:.*([xyz]mm))?"
     found[name] = sorted({" ".join(filter(None, match)) for match in re.findall(pattern, text, re.MULTILINE)})
 print(json.dumps(found))
 """
@@ -46,7 +49,10 @@ def test_each_tier_is_compiled_to_its_instructions(tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "amx": ["ldtilecfg", "tdpbusd", "tileloadd", "tilerelease", "tilestored", "tilezero"],
-        "avx2": ["vpmaddubsw ymm"],
+        "avx2": ["vpmaddubsw ymm", "vpmaddwd ymm"],
         "avxvnni": ["vpdpbusd ymm"],
         "avx512vnni": ["vpdpbusd zmm"],
+        "avx2 words": ["vpdpwssd ymm", "vpmaddwd ymm"],
+        "avxvnni words": ["vpdpwssd ymm", "vpmaddwd ymm"],
+        "avx512vnni words": ["vpdpwssd zmm", "vpmaddwd zmm"],
     }
