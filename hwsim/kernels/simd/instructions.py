@@ -10,7 +10,7 @@ from typing import Protocol
 
 from llvmlite import ir
 
-from hwsim.kernels.simd.code import I8, I16, Code, vector
+from hwsim.kernels.simd.code import I8, I16, I32, Code, vector
 
 
 class Instruction(Protocol):
@@ -30,8 +30,8 @@ class Pairs(Instruction, Protocol):
         """Sums of two u * s in each 16-bit lane."""
         ...
 
-    def widened(self, code: Code, acc: ir.Value, pairs: ir.Value) -> ir.Value:
-        """acc + sum of two 16-bit lanes in each 32-bit lane."""
+    def widened(self, code: Code, pairs: ir.Value) -> ir.Value:
+        """Sums of two 16-bit lanes in each 32-bit lane."""
         ...
 
 
@@ -53,17 +53,16 @@ class Vpmaddubsw:
 
     def dot(self, code: Code, acc: ir.Value, u: ir.Value, s: ir.Value) -> ir.Value:
         """Pairs to 16 bits, which saturate; pairs of those to 32 bits."""
-        return self.widened(code, acc, self.pairs(code, u, s))
+        return code.builder.add(acc, self.widened(code, self.pairs(code, u, s)))
 
     def pairs(self, code: Code, u: ir.Value, s: ir.Value) -> ir.Value:
         """Sums of two u * s in each 16-bit lane."""
         bytes_, cast = vector(I8, 4 * self.lanes), code.builder.bitcast
         return code.call("llvm.x86.avx2.pmadd.ub.sw", vector(I16, 2 * self.lanes), cast(u, bytes_), cast(s, bytes_))
 
-    def widened(self, code: Code, acc: ir.Value, pairs: ir.Value) -> ir.Value:
-        """acc + sum of two 16-bit lanes in each 32-bit lane."""
-        sums = code.call("llvm.x86.avx2.pmadd.wd", acc.type, pairs, code.constant(1, pairs.type))
-        return code.builder.add(acc, sums)
+    def widened(self, code: Code, pairs: ir.Value) -> ir.Value:
+        """Sums of two 16-bit lanes in each 32-bit lane."""
+        return code.call("llvm.x86.avx2.pmadd.wd", vector(I32, self.lanes), pairs, code.constant(1, pairs.type))
 
 
 class Vpmaddwd:

@@ -107,25 +107,24 @@ class ShortSums(Tiles):
             def add(code: Code, acc: ir.Value, u: ir.Value, s: ir.Value) -> ir.Value:
                 return build.add(acc, instruction.pairs(code, u, s))
 
-            def part(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-                first = build.mul(index, run)
-
+            def part(first: ir.Value) -> list[ir.Value]:
                 def body(more: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-                    return stepped(
-                        code, rows, vectors, instruction.lanes, add, (a, stride, b), build.add(first, more), sums
-                    )
+                    at = build.add(first, more)
+                    return stepped(code, rows, vectors, instruction.lanes, add, (a, stride, b), at, sums)
 
                 some = code.smallest(run, build.sub(eights, first))
-                for place, sums in zip(
-                    places, code.loop(some, [code.constant(0, short)] * len(places), body), strict=True
-                ):
-                    at = code.offset(out, place)
-                    code.store(instruction.widened(code, code.load(at, kind, kind.count * 4), sums), at, kind.count * 4)
+                return code.loop(some, [code.constant(0, short)] * len(places), body)
+
+            def further(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                for at, sums in zip(places, part(build.mul(build.add(index, code.constant(1, I64)), run)), strict=True):
+                    before = code.load(code.offset(out, at), kind, kind.count * 4)
+                    code.store(build.add(before, instruction.widened(code, sums)), code.offset(out, at), kind.count * 4)
                 return []
 
-            _put(code, [code.constant(0, kind)] * len(places), out)
-            parts = build.udiv(build.sub(build.add(eights, run), code.constant(1, I64)), run)
-            code.loop(parts, [], part)
+            _put(code, [instruction.widened(code, sums) for sums in part(code.constant(0, I64))], out)
+            parts = build.udiv(build.sub(eights, code.constant(1, I64)), run)
+            with build.if_then(build.icmp_signed(">", parts, code.constant(0, I64))):
+                code.loop(parts, [], further)
 
         return inline(emit)
 

@@ -1,8 +1,8 @@
-"""The machine code of the matrix tier (hwsim/kernels/tiers/amx.py), run in Bochs, which has AMX where this CPU has not.
+"""The machine code of a tier of kernels, run in Bochs, which has AMX and AVX-512 where this CPU has not.
 
-    python benchmarks/amx_in_bochs.py --bochs PATH
+    python benchmarks/in_bochs.py --bochs PATH [--tier avx512vnni]
 
-compiles the tier's kernels for Sapphire Rapids, links them with what calls them (amx_in_bochs.S), and computes products on
+compiles the tier's kernels for Sapphire Rapids, links them with what calls them (in_bochs.S), and computes products on
 the tier with an emulated machine for each call: its memory holds the arguments, and the results come back from it. Sums and
 codes are compared with the oracle tier's; the exit status is 1 if a value differs, or if none does where one byte of an
 operand was changed. The last table says how often instructions were executed in one product. Bochs is built by
@@ -31,14 +31,15 @@ from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
 from numba import boolean, int32, int64, types, uint8
 
-from hwsim.kernels.simd.instructions import Vpdpbusd
-from hwsim.kernels.simd.matrix import Amx, MatrixTiles
-from hwsim.kernels.simd.product import RAW, Driver, _product, drive
+from hwsim.kernels.choose import kind_of
+from hwsim.kernels.simd.product import RAW, Driver, _product
+from hwsim.kernels.simd.terms import Terms
 from hwsim.kernels.simd.tier import SimdTier
 from hwsim.kernels.tier import Array, Finish, Grid
 from hwsim.kernels.tiers.oracle import Oracle
@@ -46,11 +47,9 @@ from hwsim.kernels.tiers.oracle import Oracle
 B, WORDS, QUADS = (types.Array(kind, 2, "C") for kind in (uint8, int32, int64))
 LINE, ZEROS = types.Array(int64, 1, "C"), types.Array(int64, 1, "A")
 A = int64, LINE, int64
-SIGNATURES: dict[str, tuple[Any, ...]] = {
-    "product": (*A, B, *[WORDS] * 4, QUADS, *[WORDS] * 2, *[int64] * 3, boolean, *[int64] * 4, LINE, LINE),
-    "column_terms": (B, *[int64] * 3, ZEROS, ZEROS, int64, boolean, WORDS),
-    "row_terms": (*A, ZEROS, int64, boolean, WORDS),
-}
+PRODUCT = (*A, B, *[WORDS] * 4, QUADS, *[WORDS] * 2, *[int64] * 3, boolean, *[int64] * 5, LINE, LINE)
+COLUMNS, ROWS = (B, *[int64] * 3, ZEROS, ZEROS, int64, boolean, WORDS), (*A, ZEROS, int64, boolean, WORDS)
+TIERS = ("amx", "avx512vnni", "avxvnni", "avx2")
 
 BASE, BLOCK, END = 0x200000, 0x300000, 0x5FF000  # of the guest: its code, the orders of a call, the end of its data
 LAYOUT = f"""SECTIONS {{
@@ -60,16 +59,29 @@ OPTIONS = """cpu: model=sapphire_rapids, reset_on_triple_fault=0\nmemory: guest=
 romimage: file=memory.bin\nvgaromimage: file=rom.bin\nconfig_interface: textconfig\ndisplay_library: nogui
 clock: sync=none\nlog: log.txt\npanic: action=fatal\n"""
 MARK, GUARD = b"<hwsim-in-bochs>", bytes(range(64))  # begins an answer; stays before and after every result
-TRUE = drive("amx", MatrixTiles(Amx(), Vpdpbusd(16)))  # its kernels are compiled here, never called
 
 
-def compile_into(folder: Path) -> int:
-    """An object per kernel."""
-    for name, kinds in SIGNATURES.items():
-        function: Any = getattr(TRUE, name)
+def true_tier(name: str) -> SimdTier:
+    """The tier, whose kernels are compiled here, never called."""
+    with mock.patch("hwsim.kernels.tiers.amx._ask_permission"):
+        tier = kind_of(name)()
+    assert isinstance(tier, SimdTier)
+    return tier
+
+
+def compile_into(folder: Path, name: str) -> int:
+    """An object per kernel of the tier `name`."""
+    tier = true_tier(name)
+    kernels: dict[str, tuple[Any, tuple[Any, ...]]] = {
+        f"product_{name}": (tier.bytes.driver.product, PRODUCT),
+        f"product_{name}_words": (tier.words.driver.product, PRODUCT),
+        f"column_terms_{name}": (tier.bytes.terms.columns, COLUMNS),
+        f"row_terms_{name}": (tier.bytes.terms.rows, ROWS),
+    }
+    for symbol, (function, kinds) in kernels.items():
         function.compile(kinds)
         (result,) = function.overloads.values()
-        (folder / f"{name}.o").write_bytes(result.library._get_compiled_object())
+        (folder / f"{symbol}.o").write_bytes(result.library._get_compiled_object())
     return 0
 
 
@@ -105,22 +117,24 @@ class Block:
 
 
 class Guest:
-    """Starts an emulated machine for every call of a kernel."""
+    """Starts an emulated machine for every call of a kernel of the tier `name`."""
 
-    def __init__(self, bochs: str, folder: Path) -> None:
-        self.bochs, self.folder = os.path.abspath(bochs), folder
+    def __init__(self, bochs: str, folder: Path, name: str) -> None:
+        self.bochs, self.folder, self.name = os.path.abspath(bochs), folder, name
         self.counting = self.spoiling = False  # executions by kind; a byte of the right operand
         self.instructions, self.kinds = 0, Counter[str]()  # of products
         here = Path(__file__).resolve()
         cpu = {"NUMBA_CPU_NAME": "sapphirerapids", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(folder)}
-        subprocess.run([sys.executable, here, "--compile-into", folder], env={**os.environ, **cpu}, check=True)
+        subprocess.run(
+            [sys.executable, here, "--tier", name, "--compile-into", folder], env={**os.environ, **cpu}, check=True
+        )
         texts = {"guest.S": here.with_suffix(".S").read_text(), "layout": LAYOUT, "options": OPTIONS}
         for name, text in texts.items():
             (folder / name).write_text(text)
         self._tool("as guest.S -o guest.o")
         # What only Python's wrappers of the kernels call is at address 0, where a call is a fault
         options = "-T layout --unresolved-symbols=ignore-all --no-warn-rwx-segments -z noexecstack -o image"
-        self._tool(f"ld {options} guest.o {' '.join(f'{name}.o' for name in SIGNATURES)}")
+        self._tool(f"ld {options} guest.o {' '.join(file.name for file in folder.glob(f'*_{name}*.o'))}")
         self._tool("objcopy -O binary -j .image image image.bin")
         self._tool("objcopy -O binary -j .rom image rom.bin")
         listed = re.findall(r"^(\w+) \w (.+)$", self._tool("nm --defined-only image"), re.MULTILINE)
@@ -129,15 +143,22 @@ class Guest:
     def _tool(self, command: str) -> str:
         return subprocess.check_output(command.split(), cwd=self.folder, text=True)
 
-    def driver(self) -> Driver:
+    def tier(self) -> SimdTier:
         """Its kernels, in the shape of the true ones."""
-        rows, columns = partial(self._terms, "row_terms"), partial(self._terms, "column_terms")
-        return replace(TRUE, product=self._product, row_terms=rows, column_terms=columns)
+        tier, name = true_tier(self.name), self.name
+        rows, columns = partial(self._terms, f"row_terms_{name}"), partial(self._terms, f"column_terms_{name}")
+        bytes_, words = (
+            replace(driver, product=partial(self._product, driver, symbol))
+            for symbol, driver in ((f"product_{name}", tier.bytes.driver), (f"product_{name}_words", tier.words.driver))
+        )
+        tier.bytes = replace(tier.bytes, driver=bytes_, terms=Terms(columns, rows))
+        tier.words = replace(tier.words, driver=words)
+        return tier
 
     def _terms(self, name: str, *arguments: Any) -> None:
         """The last argument is the result."""
         block, given, out = Block(), list(arguments), arguments[-1]
-        if name == "row_terms":
+        if name.startswith("row_terms"):
             given[0] = block.place(
                 ctypes.string_at(given[0], reach(given[1], out.shape[0], out.shape[1], 8 * given[2]))
             )
@@ -145,12 +166,12 @@ class Guest:
             block.add(argument, argument is out)
         out[...] = np.frombuffer(self._call(name, block), out.dtype).reshape(out.shape)
 
-    def _product(self, *arguments: Any) -> None:
+    def _product(self, driver: Driver, name: str, *arguments: Any) -> None:
         """The left operand, what may be added to the result, and the result are given by their addresses."""
         block, given = Block(), dict(zip(signature(_product).parameters, arguments, strict=True))
         groups, rows, mode, out = int(given["span"][1]), given["rows"], given["mode"], given["out"]
         length = reach(given["out_strides"], groups, rows, given["columns"] * (4 if mode == RAW else mode & 7))
-        read = reach(given["a_strides"], groups, max(rows, TRUE.height), 8 * given["eights"])
+        read = reach(given["a_strides"], groups, max(rows, driver.height), 8 * given["eights"])
         given["a"] = block.place(ctypes.string_at(given["a"], read))
         given["add"] = given["add"] and block.place(ctypes.string_at(given["add"], length))
         given["out"] = block.place(ctypes.string_at(out, length), back=True)
@@ -158,13 +179,13 @@ class Guest:
             given["b"] = given["b"] ^ np.eye(1, given["b"].size, dtype=np.uint8)
         for argument in given.values():
             block.add(argument)
-        ctypes.memmove(out, self._call("product", block), length)
+        ctypes.memmove(out, self._call(name, block), length)
 
     def _call(self, name: str, block: Block) -> bytes:
         """The first thing that is to come back."""
         image = (self.folder / "image.bin").read_bytes()
         counts = block.place(bytes(4 * len(image)), back=True) if self.counting else 0
-        (function,) = (at for symbol, at in self.symbols.items() if re.match(rf"_ZN5hwsim\w*_{name}_amx", symbol))
+        (function,) = (at for symbol, at in self.symbols.items() if re.match(rf"_ZN5hwsim\w*_{name}B", symbol))
         words = (function, counts, len(block.words), *block.words, len(block.back), *itertools.chain(*block.back))
         orders = b"".join(word.to_bytes(8, "little", signed=True) for word in words)
         assert block.free < END, "the operands are too large"
@@ -181,8 +202,9 @@ class Guest:
         ends = itertools.accumulate((length for _, length in block.back), initial=16)
         results = [answer[start:stop] for start, stop in itertools.pairwise(ends)]
         assert all(result[:64] == GUARD == result[-64:] for result in results), f"{name} wrote outside of its result"
-        self.instructions += ticks if name == "product" else 0
-        if name == "product" and self.counting:
+        product = name.startswith("product")
+        self.instructions += ticks if product else 0
+        if product and self.counting:
             self._count(np.frombuffer(results[-1][64:-64], np.uint32))
         return results[0][64:-64]
 
@@ -257,7 +279,8 @@ DEIT = Case((1, 197, 384, 1536), left=(8, True), zeros=True, size=1)  # the firs
 
 
 def cases() -> list[Case]:
-    """Sums of every kind of operands, codes of every kind, in every shape some; two bytes by one; a product as in DeiT-S."""
+    """Sums of every kind of operands, codes of every kind, in every shape some; two bytes by one and by two; a product as in
+    DeiT-S."""
     made = []
     for i, shape in enumerate(SHAPES):
         some = [(j, kind) for j, kind in enumerate(KINDS) if i == 0 or (i + j) % 4 == 0]
@@ -265,23 +288,29 @@ def cases() -> list[Case]:
         for j, (even, size) in enumerate(itertools.product((False, True), (1, 2, 4))):
             made.append(Case(shape, *KINDS[(5 * i + j) % 12], j % 3 == 1, i == 4 and j > 3, size, even))
         made += [Case((*shape[:3], 64), zeros=True, size=2, even=even, residual=True) for even in (False, True)]
-    return [*made, Case((2, 33, 70, 50), (13, False), zeros=True), Case((1, 33, 1536, 384)), DEIT]
+        words = [Case((2, 33, 70, 50), (13, False), zeros=True), Case((1, 41, 197, 64), (15, False), (8, True), size=1)]
+    words += [Case((1, 19, 90, 130), (16, False)), Case((1, 50, 45, 70), (12, True), (10, True), zeros=True, size=2)]
+    return [*made, *words, Case((1, 33, 1536, 384)), DEIT]
 
 
 def main() -> int:
     """The tables."""
-    parser = argparse.ArgumentParser(description="the machine code of the matrix tier, in Bochs")
+    parser = argparse.ArgumentParser(description="the machine code of a tier, in Bochs")
+    parser.add_argument("--tier", choices=TIERS, default=TIERS[0], help="which one (%(default)s)")
     parser.add_argument("--bochs", default="bochs", help="the emulator's executable (%(default)s)")
     parser.add_argument("--positive", action="store_true", help="right operands without negative bytes")
     parser.add_argument("--compile-into", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.compile_into:
-        return compile_into(options.compile_into)
+        return compile_into(options.compile_into, options.tier)
     with tempfile.TemporaryDirectory() as folder:
-        guest = Guest(shutil.which(options.bochs) or parser.error("--bochs: no such program"), Path(folder))
-        tier, totals, began = SimdTier(guest.driver()), np.zeros(3, np.int64), time.perf_counter()
+        guest = Guest(
+            shutil.which(options.bochs) or parser.error("--bochs: no such program"), Path(folder), options.tier
+        )
+        tier, totals, began = guest.tier(), np.zeros(3, np.int64), time.perf_counter()
         print("| product | values | wrong | instructions |\n|:--|--:|--:|--:|")
         for seed, case in enumerate(cases()):
+            tier.pairs = tier.pairable and seed % 2 == 1
             row = (*case.run(tier, seed, options.positive), guest.instructions - int(totals[2]))
             totals += row
             print(f"| {case}", *row, sep=" | ", end=" |\n", flush=True)

@@ -1,5 +1,5 @@
 # What calls one function in Bochs: a ROM of 4 MB, which goes from the reset vector to long mode with AMX on, copies itself
-# to memory, calls, and sends results through port E9. At BLOCK lie the orders (amx_in_bochs.py): the function, where to
+# to memory, calls, and sends results through port E9. At BLOCK lie the orders (in_bochs.py): the function, where to
 # count how often each instruction is executed (4 bytes each, 0: nowhere), n and n words of arguments, m and m pairs of
 # address and length to be sent back. 32 bytes precede those: a mark, what was returned (or 256 and the number of a fault),
 # instructions.
