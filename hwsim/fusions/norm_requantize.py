@@ -6,6 +6,7 @@ from hwsim.graph import Node
 from hwsim.op import Array
 from hwsim.ops._normrows import norm_requantize as in_rows
 from hwsim.ops.ilayernorm import ILayerNorm
+from hwsim.ops.ptflayernorm import PtfLayerNorm
 from hwsim.ops.requantize import Requantize
 from hwsim.ops.transpose import Transpose
 from hwsim.plan import Step, View
@@ -13,7 +14,7 @@ from hwsim.plan import Step, View
 
 def norm_requantize(view: View, node: Node) -> Step | None:
     """One step for both; where their constants do not suit the row kernel, one after the other."""
-    if not isinstance(node.op, ILayerNorm):
+    if not isinstance(node.op, ILayerNorm | PtfLayerNorm):
         return None
     last, turn = view.only_reader(node.name), None
     moved: tuple[Node, ...] = ()

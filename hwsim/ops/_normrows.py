@@ -1,9 +1,8 @@
-"""ILayerNorm (S11a) row by row in vectors, alone or with the requantize (S4) that takes its codes."""
+"""The integer LayerNorms (S11) row by row in vectors, alone or with the requantize (S4) that takes their codes."""
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,22 +11,43 @@ from hwsim.kernels.memory import empty, inverse
 from hwsim.kernels.simd.layernorm import layernorm_codes, layernorm_rows
 from hwsim.kernels.simd.vectors import LANES
 from hwsim.op import Array
+from hwsim.ops._norm import Norm
 from hwsim.ops._once import once
 from hwsim.ops._rescale import folded, in_lanes, words
 from hwsim.spec import TensorSpec
 
 if TYPE_CHECKING:
-    from hwsim.ops.ilayernorm import ILayerNorm
     from hwsim.ops.requantize import Requantize
 
-N_MAX = 1 << 30
-"""Largest magnitude of the normalised value."""
+Int32 = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Division:
+    """How a row becomes normalised values n: what `layernorm_rows` is told, but for its gains; |n| is at most `n_max`."""
+
+    n_max: int
+    times: int
+    fraction: int
+    bits: int
+    n_bits: int
+    short: bool = False
+    apart: tuple[Int32, Int32] | None = None
+
+
+class RowNorm(Norm, Protocol):
+    """An integer LayerNorm that says how it divides."""
+
+    def division(self, x: TensorSpec) -> Division | None:
+        """On codes of `x`, whose channels are a multiple of 16; None where 32-bit lanes do not hold all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gains:
     """Constants of `layernorm_rows`: gains and offsets for a shift of 32 and `right`, rounding in the offsets."""
 
+    division: Division
     gain: npt.NDArray[np.int64]
     offset: npt.NDArray[np.int64]
     right: int
@@ -35,48 +55,48 @@ class Gains:
 
 
 @once
-def gains(op: "ILayerNorm", x: TensorSpec) -> Gains | None:
+def gains(op: RowNorm, x: TensorSpec) -> Gains | None:
     """The constants of `op` on codes of `x`; None where 32-bit lanes do not hold all, or rows fill no vectors."""
-    quant, channels = x.quant, x.shape[-1]
-    assert quant is not None
-    largest = max(-quant.qmin, quant.qmax)
-    wide = largest << op.fraction
-    fits = channels % LANES == 0 and op.shift > 0 and channels * largest < 1 << 31 and wide < 1 << 30
-    fits = fits and channels * wide * wide < 1 << 60
-    fits = fits and (1 << op.reciprocal_bits) // max(math.isqrt(op.epsilon), 1) < 1 << 31
-    up = max(0, 32 - op.shift)
+    channels = x.shape[-1]
+    division = op.division(x) if channels % LANES == 0 else None
+    if division is None or not 0 < op.shift or abs(op.spec.zero_point[0]) >= 1 << 30 or op.spec.qmax >= 1 << 31:
+        return None
+    up, most_n = max(0, 32 - op.shift), division.n_max
     gain, offset = np.array(op.gain, np.int64), np.array(op.offset, np.int64)
-    most = np.abs(gain.astype(np.float64)) * N_MAX + np.abs(offset.astype(np.float64))
-    fits = fits and bool((np.abs(gain) << up < 1 << 31).all() and (np.ldexp(most, up) < 2.0**61).all())
-    fits = fits and bool((np.ldexp(most, -op.shift) < 2.0**30).all()) and abs(op.spec.zero_point[0]) < 1 << 30
-    if not fits or op.spec.qmax >= 1 << 31:
+    most = np.abs(gain.astype(np.float64)) * most_n + np.abs(offset.astype(np.float64))
+    fits = bool((np.abs(gain) << up < 1 << 31).all() and (np.ldexp(most, up) < 2.0**61).all())
+    if not fits or not bool((np.ldexp(most, -op.shift) < 2.0**30).all()):
         return None
     shift = np.full(channels, op.shift, np.int64)
-    offset, form = folded(gain, offset, shift, (-N_MAX, N_MAX), op.rounding, most)
+    offset, form = folded(gain, offset, shift, (-most_n, most_n), op.rounding, most)
     if form == "generic":
         return None
-    return Gains(in_lanes(gain << up), in_lanes(offset << up), op.shift - 32 + up, form == "half_even")
+    return Gains(division, in_lanes(gain << up), in_lanes(offset << up), op.shift - 32 + up, form == "half_even")
 
 
-def norm_in_rows(op: "ILayerNorm", x: Array, spec: TensorSpec) -> Array | None:
+def norm_in_rows(op: RowNorm, x: Array, spec: TensorSpec) -> Array | None:
     """Codes of `op` for x (..., C) of `spec`, axes in the order that x has in memory; None where it needs 64-bit lanes."""
     constants = gains(op, spec)
     if constants is None or x.dtype.itemsize > 4:
         return None
     order, rows = _rows(x)
     out = empty(rows.shape, op.spec.container)
-    arguments = (rows, *_scalars(op, constants), constants.even, out)
+    tables = constants.division.apart or ()
+    apart = tuple(table.ctypes.data for table in tables)
+    arguments = (rows, *_divided(op, constants), apart, *_scalars(op, constants), constants.even, out)
     layernorm_rows(*arguments)
     return _as_ordered(out, x, order)
 
 
 def norm_requantize(
-    op: "ILayerNorm", requantize: "Requantize", x: Array, spec: TensorSpec, between: TensorSpec
+    op: RowNorm, requantize: "Requantize", x: Array, spec: TensorSpec, between: TensorSpec
 ) -> Array | None:
     """What `requantize` makes of the codes (of `between`) that `op` makes of x (..., C) of `spec`, without an array of
-    those; None where 32-bit lanes do not hold all, or channels are not those of the innermost rows."""
+    those; None where 32-bit lanes do not hold all, or channels are not those of the innermost rows, or have scales."""
     first, second = gains(op, spec), words(requantize, between, 1)
     if first is None or second is None or first.even or second.even or x.dtype.itemsize > 4:
+        return None
+    if first.division.apart is not None:
         return None
     order, rows = _rows(x)
     if requantize.axis is not None and order[-2:-1] != (requantize.axis,):
@@ -84,6 +104,7 @@ def norm_requantize(
     out = empty(rows.shape, requantize.spec.container)
     arguments = (
         rows,
+        *_divided(op, first),
         *_scalars(op, first),
         second.left,
         second.multiplier,
@@ -119,7 +140,12 @@ def _as_ordered(out: Array, x: Array, order: tuple[int, ...]) -> Array:
     return out.reshape(shape).transpose(inverse(order))
 
 
-def _scalars(op: "ILayerNorm", constants: Gains) -> tuple[Any, ...]:
-    """Arguments of the kernels from `fraction` to `qmax`."""
-    widths = op.fraction, op.epsilon, op.reciprocal_bits, op.reciprocal_bits - N_MAX.bit_length() + 1
-    return *widths, constants.gain, constants.offset, constants.right, op.spec.zero_point[0], op.spec.qmin, op.spec.qmax
+def _divided(op: RowNorm, constants: Gains) -> tuple[Any, ...]:
+    """Arguments of the kernels from `times` to `short`."""
+    division = constants.division
+    return division.times, division.fraction, op.epsilon, division.bits, division.n_bits, division.short
+
+
+def _scalars(op: RowNorm, constants: Gains) -> tuple[Any, ...]:
+    """Arguments of the kernels from `gain` to `qmax`."""
+    return constants.gain, constants.offset, constants.right, op.spec.zero_point[0], op.spec.qmin, op.spec.qmax

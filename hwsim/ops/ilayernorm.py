@@ -37,7 +37,7 @@ from hwsim.ops._norm import (
     norm_spec,
     roots,
 )
-from hwsim.ops._normrows import norm_in_rows
+from hwsim.ops._normrows import Division, norm_in_rows
 from hwsim.spec import QuantSpec, TensorSpec
 
 RESOLUTION_BITS = 16
@@ -87,6 +87,15 @@ class ILayerNorm(Op):
         out = norm_spec("ilayernorm", self, x)
         need_width(_largest(x, self.fraction) + self.epsilon, "ilayernorm's sum of squares")
         return out
+
+    def division(self, x: TensorSpec) -> Division | None:
+        """What `_normrows` needs to know."""
+        quant, channels = need_codes(x, "ilayernorm"), x.shape[-1]
+        largest = max(-quant.qmin, quant.qmax)
+        wide = largest << self.fraction
+        fits = channels * largest < 1 << 31 and wide < 1 << 30 and channels * wide * wide < 1 << 60
+        fits = fits and (1 << self.reciprocal_bits) // max(math.isqrt(self.epsilon), 1) < 1 << 31
+        return Division(1 << N_BITS, 1 << self.fraction, self.fraction, self.reciprocal_bits, N_BITS) if fits else None
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S11a."""

@@ -15,6 +15,10 @@ Departures: M is found in integers and once for each token, where the released c
 the weight inside it, by float logarithms; root and division are integer; epsilon is kept (released: a constant token
 divides by 0); the mean is exact; `alpha` may hold a common shift too, to the left for narrow codes, whose root would
 be of few bits, and to the right for codes so wide that the sum of squares would not fit.
+
+Rows are computed in 32-bit lanes (`_normrows`) where C is a multiple of 16, no alpha is negative and N is 54 at most, as
+it is with `multiplier_bits` up to 25, and with more where C times the range of q has less than 30 bits. Others take a pass
+per equation in 64 bits.
 """
 
 import math
@@ -38,6 +42,7 @@ from hwsim.ops._norm import (
     norm_spec,
     roots,
 )
+from hwsim.ops._normrows import Division, norm_in_rows
 from hwsim.spec import QuantSpec, TensorSpec, describe
 
 FRACTION_BITS = 22
@@ -103,8 +108,29 @@ class PtfLayerNorm(Op):
         need_width(span * span + self.epsilon, "ptflayernorm's sum of squares", 2 * SUM_BITS)
         return out
 
+    def division(self, x: TensorSpec) -> Division | None:
+        """What `_normrows` needs to know. `infer` proves C * span < 2^30, which bounds C * |q| and sums of codes too.
+
+        y^2 is at most C - 1 times C^2 variances, whose root is less than s + 1 and so, unless all y are 0, 2 s at most:
+        |n| <= 2 * sqrt(C - 1) * 2^22.
+        """
+        quant, channels = need_codes(x, "ptflayernorm", len(x.shape) - 1), x.shape[-1]
+        span = channels * _span(quant, self.alpha)
+        root_bits = math.isqrt(span * span // 4 + self.epsilon).bit_length()
+        if min(self.alpha) < 0 or root_bits - 1 + self.multiplier_bits - FRACTION_BITS > 32:
+            return None
+        apart, alpha = None, self.alpha[0]
+        if len({*self.alpha}) > 1 or len({*quant.zero_point}) > 1:
+            shifts = np.array(self.alpha, np.int32)
+            apart, alpha = (shifts, np.array(quant.zero_point, np.int32) << shifts), 0
+        n_max = 2 * (math.isqrt(channels - 1) + 1) << FRACTION_BITS
+        return Division(n_max, channels << alpha, alpha, self.multiplier_bits, FRACTION_BITS, True, apart)
+
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S11b."""
+        codes = norm_in_rows(self, values[0], inputs[0])
+        if codes is not None:
+            return codes
         q = centred_wide(values[0], inputs[0])
         rows = q.reshape(-1, q.shape[-1])
         y, squares = np.empty_like(rows), np.empty(len(rows), dtype=np.int64)

@@ -7,6 +7,7 @@ from hwsim.graph import Node, build
 from hwsim.ops.ilayernorm import ILayerNorm
 from hwsim.ops.linear import Linear
 from hwsim.ops.lookup import Lookup
+from hwsim.ops.ptflayernorm import PtfLayerNorm
 from hwsim.ops.requantize import Requantize
 from hwsim.ops.transpose import Transpose
 from hwsim.spec import QuantSpec, TensorSpec
@@ -60,12 +61,16 @@ class Draft:
         return graph, feeds
 
 
-def integer_norm():
+def integer_norm(kind=ILayerNorm):
     draft = Draft((1, 3, 7, 32), STREAM)
     weight, bias = draft.generator.normal(size=(2, 32))
-    draft("normed", ILayerNorm.lower(draft.specs["x"], weight, bias, 1e-5, QuantSpec(16, True, (0.001,))), "x")
+    draft("normed", kind.lower(draft.specs["x"], weight, bias, 1e-5, QuantSpec(16, True, (0.001,))), "x")
     draft.requantize("normed", QuantSpec(4, False, (0.3,), (8,)))
     return draft.done(), ["normed codes"]
+
+
+def integer_norm_of_powers():
+    return integer_norm(PtfLayerNorm)
 
 
 def linear_table(tokens=7, columns=32, grid=UNSIGNED, between=WORDS, **how):

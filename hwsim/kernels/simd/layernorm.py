@@ -1,7 +1,12 @@
-"""Integer LayerNorm (S11a) row by row: mean, exact root and reciprocal, then gain, offset and S4 in vectors.
+"""Integer LayerNorms (S11) row by row: mean, exact root and reciprocal, then gain, offset and S4 in vectors.
 
-Nothing but a row's sum of squares and its products has more than 32 bits, as the caller proves: |q| < 2^30 with
-q = (code - zero) << fraction, sums below 2^31, factors below 2^31.
+    y = code * times - mean                                 times = 2^fraction (S11a) or C * 2^fraction (S11b)
+    n = (y * factor) >> down                                mean, factor, down of a row: moments.py
+
+or, where channels have scales of their own (S11b), y = ((code << shift[c]) - zero[c]) * times - mean with times = C.
+
+Nothing but a row's sum of squares and its products has more than 32 bits, as the caller proves: code * times and means
+are below 2^30, sums of codes, factors and n below 2^31, `down` at most 32.
 """
 
 from typing import Any
@@ -12,7 +17,15 @@ from llvmlite import ir
 
 from hwsim.kernels.kernel import inline_kernel, kernel
 from hwsim.kernels.simd.code import I32, I64, Code
-from hwsim.kernels.simd.moments import GROUP, ROWS, moments, row_sums
+from hwsim.kernels.simd.moments import (
+    GROUP,
+    ROWS,
+    aligned,
+    channels_of,
+    moments,
+    row_sums,
+    short_moments,
+)
 from hwsim.kernels.simd.vectors import (
     LANES,
     QUADS,
@@ -44,38 +57,41 @@ def _of(code: Code, table: ir.Value, k: ir.Value, kind: ir.Type) -> ir.Value:
 
 
 def _affine(even: bool, then: bool = False) -> Any:
-    """`f((x, out, ...), (rows, sources, ends, ahead, means, factors, groups, fraction, down, gain, offset, right, zero,
-    qmin, qmax))`: codes of ((y * factor) >> down) * gain + offset, y = (x << fraction) - mean, whose high words are shifted
-    by `right`; addresses of rows, means and factors per row, gain and offset per channel; down at most 32. The rows
-    `ahead` are fetched.
+    """`f((x, out, ...), (rows, sources, ends, ahead, means, factors, downs, groups, times, gain, offset, right, zero, qmin,
+    qmax))`: codes of n * gain + offset, n as above, whose high words are shifted by `right`; addresses of rows, means,
+    factors and downs per row, gain and offset per channel. The rows `ahead` are fetched.
 
-    then: S4 of those codes, with (channels, left, multiplier, offset, right, zero, qmin, qmax) behind; the constants of row
-    k are those of the k-th of `channels`."""
+    Behind them the addresses of shifts and zeros, where channels have scales of their own. then: S4 of those codes, with
+    (channels, left, multiplier, offset, right, zero, qmin, qmax) behind instead; the constants of row k are those of the
+    k-th of `channels`."""
 
     def emit(code: Code, forms: Any, rows: Any, *rest: Any) -> None:
         build = code.builder
-        sources, ends, ahead, means, factors, groups, fraction, down, gain, offset = rest[:10]
-        down = code.splat(down, LANES // 2)
-        up, right, zero, low, high = (code.splat(build.trunc(v, I32), LANES) for v in (fraction, *rest[10:14]))
+        sources, ends, ahead, means, factors, downs, groups, times, gain, offset = rest[:10]
+        times, right, zero, low, high = (code.splat(build.trunc(v, I32), LANES) for v in (times, *rest[10:14]))
         second = [code.splat(build.trunc(value, I32), LANES) for value in rest[20:]]
+        tables = () if then else rest[14:]
 
-        def normalised(values: ir.Value, factor: ir.Value, group: ir.Value) -> list[ir.Value]:
+        def normalised(values: ir.Value, factor: ir.Value, down: ir.Value, group: ir.Value) -> list[ir.Value]:
             place, halves = build.mul(group, code.constant(8 * LANES, I64)), []
             for side, y in enumerate(sides(code, values)):
                 at = code.offset(place, 4 * LANES * side)
-                times, plus = (code.load(code.offset(table, at), QUADS, 8) for table in (gain, offset))
+                scale, plus = (code.load(code.offset(table, at), QUADS, 8) for table in (gain, offset))
                 n = build.lshr(build.mul(y, factor), down)
-                halves.append(build.add(build.mul(_low(code, n), _low(code, times)), plus))
+                halves.append(build.add(build.mul(_low(code, n), _low(code, scale)), plus))
             return halves
 
         def row(k: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
             start, end, later = (_of(code, table, k, I64) for table in (sources, ends, ahead))
             mean, factor = (code.splat(_of(code, table, k, I32), LANES) for table in (means, factors))
+            down = code.splat(_of(code, downs, k, I64), LANES // 2)
             constants = _channel(code, _of(code, rest[14], k, I64), rest[15:20]) if then else []
 
             def body(group: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-                y = build.sub(build.shl(load(code, forms[0], start, group), up), mean)
-                halves = normalised(y, sides(code, factor)[0], group)
+                q = load(code, forms[0], start, group)
+                q = aligned(code, q, channels_of(code, tables, group)) if tables else q
+                y = build.sub(build.mul(q, times), mean)
+                halves = normalised(y, sides(code, factor)[0], down, group)
                 codes = narrowed(code, halves, right, zero, low, high, even)
                 codes = codes_of(code, codes, constants, second[0], second[1], even=False) if then else codes
                 store(code, forms[1], codes, end, group)
@@ -124,10 +140,14 @@ def _prepare(
     sums: tuple[Integers, Integers],
     means: Integers,
     factors: Integers,
-    roots: tuple[int, int, int, int],
-) -> tuple[int, tuple[int, int, int, int, int]]:
+    downs: Integers,
+    roots: tuple[int, int, int, int, int],
+    short: bool,
+    apart: tuple[int, ...],
+) -> tuple[int, tuple[int, int, int, int, int, int]]:
     """How many of the rows of x from `start` on are a block, and the addresses of its tables: of the rows, of those of out,
-    of the rows of the next block, means and factors; roots: columns, fraction, epsilon, reciprocal_bits."""
+    of the rows of the next block, means, factors and downs; roots: columns, fraction, epsilon, bits, n_bits; apart: the
+    addresses of shifts and zeros, or none."""
     here, ahead = sources[start // BLOCK % 2], sources[1 - start // BLOCK % 2]
     _found(x, start + BLOCK, ahead)
     _found(out, start, ends)
@@ -135,12 +155,16 @@ def _prepare(
     totals, squares = sums
     for k in range(0, count, ROWS):
         starts = (here[k:].ctypes.data, totals[k:].ctypes.data, squares[k:].ctypes.data)
-        row_sums((x,), (*starts, roots[0] // LANES))
+        row_sums((x,), (*starts, roots[0] // LANES, *apart))
     for k in range(0, count, GROUP):
         places = (totals[k:].ctypes.data, squares[k:].ctypes.data)
-        moments((x,), (*places, means[k:].ctypes.data, factors[k:].ctypes.data, *roots))
+        ends_of = (means[k:].ctypes.data, factors[k:].ctypes.data, downs[k:].ctypes.data)
+        if short:
+            short_moments((x,), (*places, *ends_of, *roots))
+        else:
+            moments((x,), (*places, *ends_of, *roots))
     tables = (here.ctypes.data, ends.ctypes.data, ahead.ctypes.data, means.ctypes.data, factors.ctypes.data)
-    return count, tables
+    return count, (*tables, downs.ctypes.data)
 
 
 _prepared = inline_kernel(_prepare)
@@ -148,10 +172,13 @@ _prepared = inline_kernel(_prepare)
 
 def _layernorm_rows(
     x: Integers,
+    times: int,
     fraction: int,
     epsilon: int,
-    reciprocal_bits: int,
-    down: int,
+    bits: int,
+    n_bits: int,
+    short: bool,
+    apart: tuple[int, ...],
     gain: Integers,
     offset: Integers,
     right: int,
@@ -162,28 +189,31 @@ def _layernorm_rows(
     out: Integers,
 ) -> None:
     """x (O, R, C), rows of C side by side, C a multiple of 16, into out. gain, offset: int64 (C,), each sixteen in
-    `ORDER`. A zero point of x moves its mean alone, so none is asked for."""
+    `ORDER`. short: S11b. apart: the addresses of shifts and zeros, int32 (C,), or none where all channels have the same:
+    a zero point of theirs moves the mean alone."""
     rows, columns = x.shape[0] * x.shape[1], x.shape[2]
     sources, ends = np.full((2, BLOCK), x.ctypes.data, np.int64), np.empty(BLOCK, np.int64)
-    means, factors = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32)
+    means, factors, downs = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int64)
     sums = np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int64)
-    roots = (columns, fraction, epsilon, reciprocal_bits)
+    roots = (columns, fraction, epsilon, bits, n_bits)
     affine = (gain.ctypes.data, offset.ctypes.data, right, zero, qmin, qmax)
     _found(x, 0, sources[0])
     for start in range(0, rows, BLOCK):
-        count, tables = _prepared(x, out, start, sources, ends, sums, means, factors, roots)
+        count, tables = _prepared(x, out, start, sources, ends, sums, means, factors, downs, roots, short, apart)
         if even:
-            _even((x, out), (count, *tables, columns // LANES, fraction, down, *affine))
+            _even((x, out), (count, *tables, columns // LANES, times, *affine, *apart))
         else:
-            _plain((x, out), (count, *tables, columns // LANES, fraction, down, *affine))
+            _plain((x, out), (count, *tables, columns // LANES, times, *affine, *apart))
 
 
 def _layernorm_codes(
     x: Integers,
+    times: int,
     fraction: int,
     epsilon: int,
-    reciprocal_bits: int,
-    down: int,
+    bits: int,
+    n_bits: int,
+    short: bool,
     gain: Integers,
     offset: Integers,
     right: int,
@@ -199,21 +229,22 @@ def _layernorm_codes(
     qmax2: int,
     out: Integers,
 ) -> None:
-    """As `layernorm_rows`, without ties; then S4 with the constants (R,), or (1,) for all, as in rescale.py's runs."""
+    """As `layernorm_rows`, without ties or channels apart; then S4 with the constants (R,), or (1,) for all, as in
+    rescale.py's runs."""
     rows, columns, inner = x.shape[0] * x.shape[1], x.shape[2], min(x.shape[1], left2.shape[0])
     sources, ends = np.full((2, BLOCK), x.ctypes.data, np.int64), np.empty(BLOCK, np.int64)
-    means, factors, channels = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int64)
-    sums = np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int64)
-    roots = (columns, fraction, epsilon, reciprocal_bits)
+    means, factors, downs = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int64)
+    sums, channels = (np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int64)), np.empty(BLOCK, np.int64)
+    roots = (columns, fraction, epsilon, bits, n_bits)
     affine = (gain.ctypes.data, offset.ctypes.data, right, zero, qmin, qmax)
     starts = (left2.ctypes.data, multiplier2.ctypes.data, offset2.ctypes.data, right2.ctypes.data, zero2.ctypes.data)
     _found(x, 0, sources[0])
     for start in range(0, rows, BLOCK):
-        count, tables = _prepared(x, out, start, sources, ends, sums, means, factors, roots)
+        count, tables = _prepared(x, out, start, sources, ends, sums, means, factors, downs, roots, short, ())
         for k in range(count):
             channels[k] = (start + k) % inner
         second = (channels.ctypes.data, *starts, qmin2, qmax2)
-        _twice((x, out), (count, *tables, columns // LANES, fraction, down, *affine, *second))
+        _twice((x, out), (count, *tables, columns // LANES, times, *affine, *second))
 
 
 layernorm_rows = kernel(_layernorm_rows)

@@ -1,4 +1,4 @@
-"""ILayerNorm in vectors (S11a), against unbounded integers."""
+"""Integer LayerNorms in vectors (S11a; S11b alone in test_ptflayernorm), against unbounded integers."""
 
 import math
 from fractions import Fraction
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hwsim.kernels.requantize import ROUNDINGS
 from hwsim.ops._normrows import gains, norm_in_rows, norm_requantize
 from hwsim.ops.ilayernorm import ILayerNorm
+from hwsim.ops.ptflayernorm import PtfLayerNorm
 from hwsim.ops.requantize import Requantize
 from hwsim.spec import QuantSpec, TensorSpec
 
@@ -114,14 +115,17 @@ def test_codes_lie_in_memory_as_rows_do():
     assert got.transpose(0, 2, 1, 3).flags.c_contiguous
 
 
+@pytest.mark.parametrize("kind", [ILayerNorm, PtfLayerNorm])
 @pytest.mark.parametrize("rounding", ["half_even", "half_up", "floor"])
 @pytest.mark.parametrize("axis", [None, 1])
-def test_fused_is_one_after_the_other(rounding, axis):
+def test_fused_is_one_after_the_other(kind, rounding, axis):
     x = TensorSpec((1, 3, 37, 64), QuantSpec(16, True, (1.0,)))
     generator = np.random.default_rng(1)
     codes = generator.integers(-(2**15), 2**15, (2, 37, 3, 80)).astype(np.int16)[..., :64].transpose(0, 2, 1, 3)
     gain, offset = generator.integers(-(2**30), 2**30, 64), generator.integers(-(2**40), 2**40, 64)
-    op = ILayerNorm(QuantSpec(16, True, (1.0,)), tuple(gain.tolist()), tuple(offset.tolist()), 44, 9000)
+    constants = {"gain": tuple(gain.tolist()), "offset": tuple(offset.tolist()), "epsilon": 9000}
+    own = {"shift": 44} if kind is ILayerNorm else {"shift": 39, "alpha": (0,) * 64}
+    op = kind(QuantSpec(16, True, (1.0,)), **constants, **own)
     between = op.infer((x,))
     channels = 1 if axis is None else 3
     multiplier = tuple(1_234_567_891 - c * 98_765 for c in range(channels))
@@ -140,3 +144,10 @@ def test_channels_elsewhere_are_not_fused():
     op = ILayerNorm(QuantSpec(16, True, (1.0,)), (3,) * 16, (0,) * 16, 44, 9000)
     after = Requantize(QuantSpec(4, False, (1.0,)), (1_234_567_891,) * 3, (42,) * 3, 1)
     assert norm_requantize(op, after, np.zeros((2, 3, 5, 16), np.int16), x, op.infer((x,))) is None
+
+
+def test_channels_with_scales_are_not_fused():
+    x = TensorSpec((1, 5, 16), QuantSpec(8, True, (1.0, 2.0) * 8, (0,) * 16, 2))
+    op = PtfLayerNorm(QuantSpec(16, True, (1.0,)), (0, 1) * 8, (3,) * 16, (0,) * 16, 44)
+    after = Requantize(QuantSpec(4, False, (1.0,)), (1_234_567_891,), (42,))
+    assert norm_requantize(op, after, np.zeros((2, 5, 16), np.int8), x, op.infer((x,))) is None

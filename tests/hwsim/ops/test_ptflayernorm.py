@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hwsim.errors import IllegalModel
 from hwsim.op import Action
+from hwsim.ops._normrows import gains
 from hwsim.ops.ptflayernorm import PtfLayerNorm
 from hwsim.spec import QuantSpec, TensorSpec
 
@@ -87,6 +88,69 @@ def test_equals_unbounded_integers(draw, apply, data, width, channels, factors):
     assert (out.quant, result.dtype) == (spec, spec.container)
     rows = codes.astype(int).reshape(-1, channels) - grid.zero_point[0]
     assert result.reshape(-1, channels).tolist() == [exact(row, op) for row in rows.tolist()]
+
+
+@given(
+    channels=st.sampled_from((16, 48, 192, 384)),
+    bits=st.sampled_from((1, 4, 8, 12, 16)),
+    signed=st.booleans(),
+    rows=st.sampled_from((1, 5, 17, 49)),
+    powers=st.sampled_from((0, 1, 3, 6)),
+    multiplier_bits=st.integers(1, 31),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_rows_in_vectors(channels, bits, signed, rows, powers, multiplier_bits, seed):
+    """Any zero points, rows with gaps between them; constant rows, and rows at the ends of the range."""
+    generator = np.random.default_rng(seed)
+    bare = QuantSpec(bits, signed, (1.0,))
+    power = generator.integers(0, powers + 1, channels)
+    zero = generator.integers(bare.qmin, bare.qmax + 1, channels)
+    scale = 0.01 * 2.0 ** (power - power.min())
+    grid = QuantSpec(bits, signed, tuple(scale.tolist()), tuple(zero.tolist()), 2)
+    if powers == 0:
+        grid = QuantSpec(bits, signed, (0.01,), (int(zero[0]),))
+    x = TensorSpec((1, rows, channels), grid)
+    memory = generator.integers(grid.qmin, grid.qmax + 1, (2, rows, channels + 16)).astype(grid.container)
+    memory[0, 0], memory[1, 0] = grid.qmin, generator.choice((grid.qmin, grid.qmax), channels + 16)
+    codes = memory[..., :channels]
+    weight, bias = generator.normal(0, 2, channels), generator.normal(0, 1, channels)
+    op = PtfLayerNorm.lower(x, weight, bias, float(generator.choice((0.0, 1e-6, 0.1))), OUT)
+    op = dataclasses.replace(op, multiplier_bits=multiplier_bits)
+    assert gains(op, x) is not None or min(op.alpha) < 0 or multiplier_bits > 25
+    got = op.run((codes,), (x,), op.infer((x,)))
+    centred = codes.reshape(-1, channels).astype(int) - np.array(grid.zero_point)
+    assert got.reshape(-1, channels).tolist() == [exact(row, op) for row in centred.tolist()]
+
+
+@pytest.mark.parametrize("alpha", [(12,) * 16, (12, 13) * 8])
+def test_ties_in_vectors_go_to_even(alpha):
+    """Codes of (n + 0..3) / 4: a quarter of them are ties."""
+    grid = QuantSpec(8, True, (1.0,)) if len({*alpha}) == 1 else QuantSpec(8, True, (1.0, 2.0) * 8, (0,) * 16, 1)
+    x, out = TensorSpec((1, 16), grid), QuantSpec(32, True, (1.0,))
+    op = PtfLayerNorm(out, alpha, (1,) * 16, tuple(c % 4 for c in range(16)), 2)
+    constants = gains(op, x)
+    assert constants is not None
+    assert constants.even
+    codes = np.random.default_rng(0).integers(-128, 128, (50, 16)).astype(np.int8)
+    assert op.run((codes,), (x,), op.infer((x,))).tolist() == [exact(row, op) for row in codes.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("channels", "change"),
+    [
+        (17, {}),
+        (16, {"alpha": (-1,) * 16}),
+        (16, {"alpha": (10,) * 16, "multiplier_bits": 31}),  # a root of 29 bits
+        (16, {"shift": 0}),
+    ],
+)
+def test_what_32_bits_do_not_hold_takes_the_other_way(apply, channels, change):
+    fields = {"alpha": (2,) * channels, "gain": (3,) * channels, "offset": (5,) * channels, "shift": 18, **change}
+    x, op = TensorSpec((1, channels), QuantSpec(16, True, (1.0,))), PtfLayerNorm(OUT, **fields)
+    assert gains(op, x) is None
+    codes = np.random.default_rng(0).integers(-(2**15), 2**15, (9, channels)).astype(np.int16)
+    codes[0] = np.where(np.arange(channels) % 2, 2**15 - 1, -(2**15))
+    assert apply(op, (codes, x))[0].tolist() == [exact(row, op) for row in codes.tolist()]
 
 
 @pytest.mark.parametrize("channels", [16, 192, 3072])

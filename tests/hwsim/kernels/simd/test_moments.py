@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwsim.kernels.simd.moments import GROUP, ROWS, moments, row_sums
+from hwsim.kernels.simd.moments import GROUP, ROWS, moments, row_sums, short_moments
 
 
 @numba.njit
@@ -22,9 +22,23 @@ def sums_of(x, totals, squares):
 
 
 @numba.njit
-def moments_of(totals, squares, columns, fraction, epsilon, bits, means, factors):
-    starts = (totals.ctypes.data, squares.ctypes.data, means.ctypes.data, factors.ctypes.data)
-    moments((totals, squares, means, factors), (*starts, columns, fraction, epsilon, bits))
+def aligned_sums_of(x, shifts, zeros, totals, squares):
+    places = np.empty(ROWS, np.int64)
+    for k in range(ROWS):
+        places[k] = x[k].ctypes.data
+    numbers = (places.ctypes.data, totals.ctypes.data, squares.ctypes.data, x.shape[1] // 16)
+    row_sums((x, totals, squares, places), (*numbers, shifts.ctypes.data, zeros.ctypes.data))
+    return places[0]
+
+
+@numba.njit
+def moments_of(totals, squares, columns, fraction, epsilon, bits, n_bits, short, means, factors, downs):
+    starts = (totals.ctypes.data, squares.ctypes.data, means.ctypes.data, factors.ctypes.data, downs.ctypes.data)
+    numbers = (*starts, columns, fraction, epsilon, bits, n_bits)
+    if short:
+        short_moments((totals, squares, means, factors, downs), numbers)
+    else:
+        moments((totals, squares, means, factors, downs), numbers)
 
 
 @pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32"])
@@ -42,16 +56,45 @@ def test_sums(kind, columns, extreme):
     assert squares.tolist() == [sum(v * v for v in row) for row in x.tolist()]
 
 
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32"])
+@pytest.mark.parametrize("columns", [16, 48, 384])
+def test_sums_of_channels_apart(kind, columns):
+    generator, info = np.random.default_rng(columns), np.iinfo(kind)
+    low, high = max(info.min, -(2**16)), min(info.max, 2**16)
+    x = generator.integers(low, high, (ROWS, columns), endpoint=True).astype(kind)
+    x[0], x[1] = low, high
+    shifts, zeros = generator.integers(0, 4, columns), generator.integers(-(2**19), 2**19, columns)
+    totals, squares = np.empty(ROWS, np.int32), np.empty(ROWS, np.int64)
+    aligned_sums_of(x, shifts.astype(np.int32), zeros.astype(np.int32), totals, squares)
+    q = [[(v << a) - z for v, a, z in zip(row, shifts.tolist(), zeros.tolist(), strict=True)] for row in x.tolist()]
+    assert totals.tolist() == [sum(row) for row in q]
+    assert squares.tolist() == [sum(v * v for v in row) for row in q]
+
+
 def check(totals, squares, columns, fraction, epsilon, bits):
     """Of eight rows by their sums."""
-    means, factors = np.empty(GROUP, np.int32), np.empty(GROUP, np.int32)
+    means, factors, downs = np.empty(GROUP, np.int32), np.empty(GROUP, np.int32), np.empty(GROUP, np.int64)
     arrays = np.array(totals, np.int32), np.array(squares, np.int64)
-    moments_of(*arrays, columns, fraction, epsilon, bits, means, factors)
+    moments_of(*arrays, columns, fraction, epsilon, bits, 30, False, means, factors, downs)
+    assert downs.tolist() == [bits - 30] * GROUP
     for total, square, mean, factor in zip(totals, squares, means.tolist(), factors.tolist(), strict=True):
         wanted = ((total << fraction + 1) + columns) // (2 * columns)
         assert mean == wanted
         centred = (square << 2 * fraction) - 2 * wanted * (total << fraction) + columns * wanted * wanted
         assert factor == (1 << bits) // max(isqrt(centred + epsilon), 1)
+
+
+def check_short(totals, squares, columns, fraction, epsilon, bits):
+    """The same for S11b."""
+    means, factors, downs = np.empty(GROUP, np.int32), np.empty(GROUP, np.int32), np.empty(GROUP, np.int64)
+    arrays = np.array(totals, np.int32), np.array(squares, np.int64)
+    moments_of(*arrays, columns, fraction, epsilon, bits, 22, True, means, factors, downs)
+    assert means.tolist() == [total << fraction for total in totals]
+    for total, square, factor, down in zip(totals, squares, factors.tolist(), downs.tolist(), strict=True):
+        root = max(isqrt((columns * square - total * total << 2 * fraction) + epsilon), 1)
+        power = root.bit_length() - 1 + bits
+        exact = min((1 << power) // root, (1 << bits) - 1)
+        assert (factor, down) == ((exact, power - 22) if power >= 22 else (exact << 22 - power, 0))
 
 
 @given(
@@ -116,3 +159,32 @@ def test_the_largest_factors(root):
     while (1 << bits) // root >= 1 << 31:
         bits -= 1
     check([0] * GROUP, [0] * GROUP, 16, 0, root * root, bits)
+
+
+@given(
+    columns=st.sampled_from((16, 48, 192, 1 << 14)),
+    fraction=st.integers(0, 8),
+    spreads=st.lists(st.integers(0, 2**20), min_size=GROUP, max_size=GROUP),
+    epsilon=st.integers(0, 2**40),
+    bits=st.integers(1, 31),
+)
+def test_short_factors(columns, fraction, spreads, epsilon, bits):
+    """Rows of constants among them, and totals at the ends of the range."""
+    most = (1 << 30 - fraction) // columns
+    codes = [min(spread, most) for spread in spreads]
+    totals = [(columns - 2 * i) * code for i, code in enumerate(codes)]  # i of them negative
+    check_short(totals, [columns * code * code for code in codes], columns, fraction, epsilon, bits)
+
+
+@given(root=st.integers(1, 2**30 - 1), off=st.integers(-2, 2), bits=st.integers(1, 31))
+def test_short_factors_of_roots(root, off, bits):
+    value = min(max(root * root + off, 0), 2**60 - 1)
+    check_short([0] * GROUP, [0] * GROUP, 16, 0, value, bits)
+
+
+@pytest.mark.parametrize("bits", [1, 8, 25, 31])
+@pytest.mark.parametrize("off", [-1, 0, 1])
+def test_short_factors_where_the_leading_one_moves(bits, off):
+    for place in range(30):
+        root = max((1 << place) + off, 1)
+        check_short([0] * GROUP, [0, 0, 1, 1, 2, 3, 5, 8], 16, 0, root * root, bits)
