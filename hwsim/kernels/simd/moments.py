@@ -9,8 +9,8 @@
     root   = max(isqrt(C * square - total^2 + epsilon), 1)
     factor = min(floor(2^N / root), 2^bits - 1),  down = N - n_bits,  N = bits of root - 1 + bits
 
-A negative `down` goes into the factor, which is then 2^n_bits at most. The sums may be of (code << shift[c]) - zero[c],
-for S11b with a fraction of 0.
+A negative `down` of S11b goes into the factor, which is then 2^n_bits at most. Its sums may be of
+(code << shift[c]) - zero[c], with a fraction of 0.
 
 Quotients and roots are those of float64, made exact. With what the caller proves, C * max |q|^2 < 2^60, C * max |q| < 2^46,
 max |q| < 2^30, or C * max |q| < 2^30 in S11b, the operand of the root below 2^62 and factors below 2^31:
@@ -126,12 +126,13 @@ def _moments(mantissa: bool) -> Any:
         zero, one = code.constant(0, QUADS), code.constant(1, QUADS)
         root = code.largest(_root(code, build.add(square, least)), one)
         width = build.add(bits, _exponent(code, root)) if mantissa else bits
-        factor = _factor(code, build.shl(one, width), root)
-        factor = code.smallest(factor, build.sub(build.shl(one, bits), one)) if mantissa else factor
-        down = build.sub(width, n_bits)
-        factor = build.shl(factor, code.largest(build.neg(down), zero))
+        factor, down = _factor(code, build.shl(one, width), root), build.sub(width, n_bits)
+        if mantissa:
+            factor = code.smallest(factor, build.sub(build.shl(one, bits), one))
+            factor = build.shl(factor, code.largest(build.neg(down), zero))
+            down = code.largest(down, zero)
         code.store(build.trunc(factor, NARROW), factors, 4)
-        code.store(code.largest(down, zero), downs, 8)
+        code.store(down, downs, 8)
 
     return over_arrays(emit)
 
