@@ -59,7 +59,7 @@ def gains(op: RowNorm, x: TensorSpec) -> Gains | None:
     """The constants of `op` on codes of `x`; None where 32-bit lanes do not hold all, or rows fill no vectors."""
     channels = x.shape[-1]
     division = op.division(x) if channels % LANES == 0 else None
-    if division is None or not 0 < op.shift or abs(op.spec.zero_point[0]) >= 1 << 30 or op.spec.qmax >= 1 << 31:
+    if division is None or op.shift == 0 or abs(op.spec.zero_point[0]) >= 1 << 30 or op.spec.qmax >= 1 << 31:
         return None
     up, most_n = max(0, 32 - op.shift), division.n_max
     gain, offset = np.array(op.gain, np.int64), np.array(op.offset, np.int64)
