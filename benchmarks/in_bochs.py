@@ -129,12 +129,12 @@ class Guest:
             [sys.executable, here, "--tier", name, "--compile-into", folder], env={**os.environ, **cpu}, check=True
         )
         texts = {"guest.S": here.with_suffix(".S").read_text(), "layout": LAYOUT, "options": OPTIONS}
-        for name, text in texts.items():
-            (folder / name).write_text(text)
+        for file, text in texts.items():
+            (folder / file).write_text(text)
         self._tool("as guest.S -o guest.o")
         # What only Python's wrappers of the kernels call is at address 0, where a call is a fault
         options = "-T layout --unresolved-symbols=ignore-all --no-warn-rwx-segments -z noexecstack -o image"
-        self._tool(f"ld {options} guest.o {' '.join(file.name for file in folder.glob(f'*_{name}*.o'))}")
+        self._tool(f"ld {options} guest.o {' '.join(found.name for found in folder.glob(f'*_{name}*.o'))}")
         self._tool("objcopy -O binary -j .image image image.bin")
         self._tool("objcopy -O binary -j .rom image rom.bin")
         listed = re.findall(r"^(\w+) \w (.+)$", self._tool("nm --defined-only image"), re.MULTILINE)
