@@ -3,10 +3,17 @@
 A code is sure where the guess lies so far from the middle between two integers that float64 rounds to the same one. For
 that the distance of the guess to float64, in steps of the grid, is bounded by
 
-    gelu      NEAR_GELU (|p| + |b|) / scale   of x = p + b, product and bias
-    softmax   NEAR_EXP y + NEAR_ZERO          with y the guess itself
+    gelu      NEAR_GELU (|p| + |b|) / scale                   of x = p + b, product and bias
+    softmax   (56 + N / 16) u y + 3/2 u / t + NEAR_ZERO       of y = exp(x) / t, t = scale times the sum of N exp(x)
 
-which is at least three times of what tests measure. A guess that is not finite is never sure. Whoever calls makes codes
+The first is at least three times of what tests measure. For the second, with u = 2^-24: exp(x) is off by 4 u of itself
+(tests measure 1.6), and by 7/2 u |x| because x is: a difference, a unit and their product are rounded, and the float64s
+that are compared with by u / 2, as accumulators are below 2^25. The sum is off by the mean of these, |x| then counting
+ln N < 7 at most (its mean is the shares' entropy less the logarithm of the sum, which is 1 or more), and by the N / 16 + 16
+roundings on the way of each term; a reciprocal and a product add 2 u. Last, |x| exp(x) <= 1 / e. NEAR_ZERO is for what is
+smaller than all that.
+
+A guess that is not finite is never sure. Whoever calls makes codes
 that are not sure again in float64, so that codes do not depend on what is guessed here. Loops hold no float64: it would
 halve the lanes of everything else in them. `fused`, because no code depends on a guess's last bits.
 """
@@ -23,13 +30,15 @@ Sums = npt.NDArray[np.int32]
 Codes = npt.NDArray[np.integer]
 F = np.float32
 
-NEAR_GELU, NEAR_EXP, NEAR_ZERO = F(2.0**-19), F(2.0**-15), F(2.0**-20)
+NEAR_GELU, NEAR_ZERO, NEAR_TOP, ROUNDING = F(2.0**-19), F(2.0**-20), F(1.5 * 2.0**-24), 2.0**-24
 WIDEST = 4096.0
 """Most steps from zero to an end of the grid for which a guess is tried: beyond it few would be sure."""
 FINEST, COARSEST = 1e-30, 1e30
 """Scales for which a guess is tried: they and their reciprocals are normal numbers in float32."""
 LONGEST = 1024
 """Most terms of a sum in float32."""
+WIDE = 1 << 25
+"""Accumulators of softmax below which guesses are tried."""
 
 ZERO, HALF, ONE, ROOT_HALF = F(0.0), F(0.5), F(1.0), F(0.70710678)
 LOG2_E, LN2_HIGH, LN2_LOW = F(1.442695), F(0.693359375), F(-2.1219444e-4)
@@ -107,13 +116,14 @@ def _guess_shares(exps: Float32, q_scale: float, q_zero: int, low: float, high: 
     """Codes (N,) of exps / sum; False where one is not sure."""
     inverse = F(1.0 / (float(row_sum(exps)) * q_scale))
     most, least, zero = F(high), F(low), np.int32(q_zero)
+    near, room = F((56 + exps.shape[0] / 16) * ROUNDING), (HALF - NEAR_ZERO) - inverse * NEAR_TOP
     sure = True
     for n in range(exps.shape[0]):
         guess = exps[n] * inverse
         steps = least if guess < least else guess
         steps = most if steps > most else steps
         whole = F(steps + ONES)
-        sure &= bool(abs(steps - (whole - ONES)) < (HALF - NEAR_ZERO) - guess * NEAR_EXP)
+        sure &= bool(abs(steps - (whole - ONES)) < room - guess * near)
         out[n] = np.int32(np.int32(whole.view(np.int32) - ONES_BITS) + zero)
     return sure
 
@@ -127,9 +137,12 @@ def _guess_score_codes(
     """Codes (N,) of softmax(acc * unit); exps (N,) is room; False where a code is not sure."""
     if acc.shape[0] > LONGEST or not FINEST < unit < COARSEST:
         return False
-    top, step = acc[0], F(-unit)
+    top, step, bits = acc[0], F(-unit), np.int32(0)
     for n in range(acc.shape[0]):
         top = max(top, acc[n])
+        bits |= acc[n] ^ (acc[n] >> np.int32(31))
+    if bits >= WIDE:
+        return False
     for n in range(acc.shape[0]):
         exps[n] = guess_exp(F(np.uint32(top - acc[n])) * step)
     return guess_shares(exps, q_scale, q_zero, low, high, out)

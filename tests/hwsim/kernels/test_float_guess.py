@@ -50,7 +50,8 @@ def test_shares_of_scores(spread, length):
             sure += 1
             exact = torch.softmax(torch.from_numpy(acc * unit), 0).numpy()
             np.testing.assert_array_equal(out, np.rint(exact / scale))
-            np.testing.assert_allclose(room / room.sum(dtype=np.float64), exact, rtol=guesses.NEAR_EXP / 3)
+            near = (56 + length / 16) * 2.0**-24 * exact + 1.5 * 2.0**-24 * exact.max()
+            assert (np.abs(room / room.sum(dtype=np.float64) - exact) <= near / 2).all()
         assert not guesses.guess_score_codes(acc, -unit, scale, 0, 0.0, 255.0, room, out)
     assert sure > 10
     long, room = np.zeros(guesses.LONGEST + 1, np.int32), np.empty(guesses.LONGEST + 1, np.float32)
@@ -58,16 +59,37 @@ def test_shares_of_scores(spread, length):
     assert not guesses.guess_softmax_codes(long.astype(np.float64), 0.1, 0, 0.0, 15.0, room, room.astype(np.uint8))
 
 
-def test_scores_at_both_ends_of_int32():
-    acc, room, out = np.array([2**31 - 1, -(2**31), 0], np.int32), np.empty(3, np.float32), np.empty(3, np.uint8)
-    assert guesses.guess_score_codes(acc, 1e-10, 0.1, 0, 0.0, 15.0, room, out)
-    np.testing.assert_array_equal(out, np.rint(torch.softmax(torch.from_numpy(acc * 1e-10), 0).numpy() / 0.1))
+@pytest.mark.parametrize("ends", [(2**25 - 1, -(2**25)), (2**25, 0), (-(2**25) - 1, 0), (2**31 - 1, -(2**31))])
+def test_scores_at_both_ends_of_what_is_guessed(ends):
+    acc, room, out = np.array([*ends, 0], np.int32), np.empty(3, np.float32), np.empty(3, np.uint8)
+    sure = guesses.guess_score_codes(acc, 1e-8, 0.1, 0, 0.0, 15.0, room, out)
+    assert sure == (max(ends) < 2**25 and min(ends) >= -(2**25))
+    if sure:
+        np.testing.assert_array_equal(out, np.rint(torch.softmax(torch.from_numpy(acc * 1e-8), 0).numpy() / 0.1))
+
+
+@pytest.mark.parametrize("length", [1, 2, 197, 1024])
+def test_codes_that_are_sure_lie_beside_the_middle(length):
+    """Grids on which a share lies at the middle between two codes, and around it: what is sure is right, and not all is."""
+    draws, sure, tried = np.random.default_rng(length), 0, 0
+    room, out = np.empty(length, np.float32), np.empty(length, np.uint8)
+    for spread in (1, 30, 3000):
+        for _ in range(30):
+            acc = draws.integers(-spread, spread + 1, length).astype(np.int32)
+            exact = torch.softmax(torch.from_numpy(acc * (9.0 / spread)), 0).numpy()
+            for away in (0.0, 2.0**-24, -(2.0**-22), 2.0**-19, -(2.0**-17), 2.0**-14):
+                scale = exact[draws.integers(length)] / (draws.integers(0, 250) + 0.5) * (1 + away)
+                tried += 1
+                if guesses.guess_score_codes(acc, 9.0 / spread, scale, 0, 0.0, 255.0, room, out):
+                    sure += 1
+                    np.testing.assert_array_equal(out, np.clip(np.rint(exact / scale), 0, 255))
+    assert tried / 20 < sure < tried * 0.7
 
 
 def test_exp():
     x = np.concatenate([-np.abs(X[np.abs(X) < 87]), np.linspace(-87, 0, 5000)])
     got = np.array([guesses.guess_exp(np.float32(value)) for value in x], np.float64)
-    assert (np.abs(got / np.exp(x) - 1) <= guesses.NEAR_EXP / 3).all()
+    assert (np.abs(got / np.exp(np.float32(x).astype(np.float64)) - 1) <= 1.6 * 2.0**-24).all()
     assert guesses.guess_exp(np.float32(-np.inf)) == guesses.guess_exp(np.float32(-87)) < 1e-37
 
 
