@@ -28,6 +28,8 @@ from typing import Self
 import numpy as np
 
 from hwsim.kernels.integer_gelu import shift_gelu
+from hwsim.kernels.memory import empty
+from hwsim.kernels.simd.shiftgelu import shift_gelu_rows
 from hwsim.op import Action, Array, Op, Specs, bounds, need
 from hwsim.ops._codes import WIDTH, centred_wide, check_rounding, need_codes, need_width, rounded
 from hwsim.ops.gelu import Gelu
@@ -90,6 +92,8 @@ class ShiftGelu(Op):
 
     def run(self, values: tuple[Array, ...], inputs: Specs, out: TensorSpec) -> Array:
         """S13c."""
+        if _fits_vectors(self, inputs[0]):
+            return _in_rows(self, values[0], inputs[0], out)
         q = centred_wide(values[0], inputs[0])
         rows, products = q.reshape(-1, q.shape[-1]), np.empty_like(q)
         shift_gelu(rows, self.fraction, self.unit, self.halvings, self.sigmoid_bits, products.reshape(rows.shape))
@@ -120,6 +124,38 @@ class ShiftGelu(Op):
     def reference(self, x: Array, inputs: Specs, out: TensorSpec) -> Array:
         """S7 in float64."""
         return Gelu().run((x,), inputs, out)
+
+
+def _fits_vectors(op: ShiftGelu, x: TensorSpec) -> bool:
+    """Whether 32-bit integers and floats hold all of S13c (kernels/simd/shiftgelu.py); codes of 24 bits, for one, need 64."""
+    low, high = bounds(x)
+    power = op.sigmoid_bits - 1
+    fits = 3 * (high - low) << op.fraction < 1 << 31 and op.halvings * op.unit < 1 << 21
+    fits = fits and op.unit << power < 1 << 24 and power <= 16
+    return fits and max(-low, high) << power < 1 << 30 and op.shift <= 30
+
+
+def _in_rows(op: ShiftGelu, codes: Array, x: TensorSpec, out: TensorSpec) -> Array:
+    assert x.quant is not None
+    assert out.quant is not None
+    even = op.rounding == "half_even" and op.shift > 0
+    half = 0 if op.rounding == "floor" else (1 << op.shift >> 1) - even
+    made = empty(codes.shape, out.quant.container)
+    shift_gelu_rows(
+        np.ascontiguousarray(codes).reshape(-1, codes.shape[-1]),
+        x.quant.zero_point[0],
+        op.fraction,
+        op.unit,
+        -op.halvings * op.unit,
+        op.sigmoid_bits - 1,
+        half,
+        int(even),
+        op.shift,
+        out.quant.qmin,
+        out.quant.qmax,
+        made.reshape(-1, codes.shape[-1]),
+    )
+    return made
 
 
 def _unit(scale: float, fraction: int) -> int:
