@@ -1,4 +1,4 @@
-"""Softmax by a table of weights (S12d; S12a and S12b of few bits) row by row in vectors, alone or with the requantize
+"""Softmax by a table of weights (S12d; S12a, S12b and S12c of few bits) row by row in vectors, alone or with the requantize
 (S4) that takes its codes."""
 
 import math
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.kernels.memory import empty
-from hwsim.kernels.simd.softmax import softmax_codes, softmax_rows
+from hwsim.kernels.simd.softmax import softmax_codes, softmax_log_codes, softmax_rows
 from hwsim.kernels.simd.vectors import LANES
 from hwsim.op import Array
 from hwsim.ops._rescale import words
@@ -40,18 +40,31 @@ class Softmax(Protocol):
     def rows(self, scores: TensorSpec) -> Rows | None: ...
 
 
+def table_of(weights: Array, length: int, left: int = 0) -> npt.NDArray[np.int64] | None:
+    """`weights` by the difference, from 0 on, times 2^left, as the kernels take them for rows of `length`; None where a
+    lane's sum needs more than 32 bits, or a row fills no vector."""
+    largest = int(weights.max()) << left
+    fits = length >= LANES and -(-length // LANES) * largest < 1 << 32 and largest < 1 << 31
+    return np.concatenate(([0], weights[::-1] << left)) if fits else None
+
+
 def rows_of(weights: Array, numerator: int, shift: int, half: int, bits: int, length: int) -> Rows | None:
-    """Constants for `weights` by the difference, from 0 on, and rows of `length`; None where a lane's sum or a factor
-    needs more than 32 bits, or a row fills no vector. What the shift lacks to 32 is in the weights and in the numerator."""
-    largest, first = int(weights.max()), int(weights[0])
-    left = max(0, 32 - shift)
-    fits = length >= LANES and -(-length // LANES) * largest << left < 1 << 32 and 1 <= bits <= 16
-    fits = fits and largest << left < 1 << 31
-    fits = fits and first > 0 and numerator // first < 1 << 31 and numerator.bit_length() + left <= 62
-    if not fits:
+    """Constants for `weights` by the difference and rows of `length`; None where `table_of` has none, or a factor needs more
+    than 32 bits. What the shift lacks to 32 is in the weights and in the numerator."""
+    first, left = int(weights[0]), max(0, 32 - shift)
+    table = table_of(weights, length, left)
+    fits = first > 0 and numerator // first < 1 << 31 and numerator.bit_length() + left <= 62 and 1 <= bits <= 16
+    if table is None or not fits:
         return None
-    table = np.concatenate(([0], weights[::-1] << left))
     return Rows(table, numerator << left, half << left, shift - 32 + left, (1 << bits) - 1)
+
+
+def log_codes_in_rows(table: Array, scores: Array, last: int) -> Array:
+    """Log2 codes (S12c) up to `last` of scores (..., N), whose weights `table_of` has put in order."""
+    out = empty(scores.shape, narrowest(0, last))
+    length = scores.shape[-1]
+    softmax_log_codes(np.ascontiguousarray(scores).reshape(-1, length), table, last, out.reshape(-1, length))
+    return out
 
 
 def softmax_in_rows(op: Softmax, scores: Array, spec: TensorSpec) -> Array | None:

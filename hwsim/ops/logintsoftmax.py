@@ -22,6 +22,7 @@ import numpy as np
 from hwsim.grids.log2 import log2
 from hwsim.kernels.integer_softmax import log_codes
 from hwsim.op import Action, Array, Op, Specs, need
+from hwsim.ops._once import once
 from hwsim.ops._polynomial import (
     check_polynomial,
     fitted_polynomial_scale,
@@ -29,8 +30,11 @@ from hwsim.ops._polynomial import (
     need_polynomial,
     polynomial_count,
     polynomial_weights,
+    weights_of,
 )
 from hwsim.ops._scores import HALVINGS, SUM_BITS, check_shifts, float_softmax, need_sum, row_bits, row_count
+from hwsim.ops._tablerows import MOST_BITS as TABLE_BITS
+from hwsim.ops._tablerows import log_codes_in_rows, table_of
 from hwsim.spec import TensorSpec
 
 MOST_BITS = 5
@@ -86,6 +90,9 @@ class LogIntSoftmax(Op):
         """S12c."""
         (scores,) = values
         assert out.quant is not None
+        table = _table(self, inputs[0]) if scores.dtype.itemsize <= 2 else None
+        if table is not None:
+            return log_codes_in_rows(table, scores, out.quant.qmax)
         constants = self.ln2, self.b, self.c
         weights = polynomial_weights(scores, constants, self.fraction_bits, self.halvings)
         codes = np.empty(weights.shape, dtype=out.quant.container)
@@ -104,3 +111,12 @@ class LogIntSoftmax(Op):
     def reference(self, x: Array, inputs: Specs, out: TensorSpec) -> Array:
         """S6."""
         return float_softmax(x)
+
+
+@once
+def _table(op: LogIntSoftmax, scores: TensorSpec) -> Array | None:
+    """The weights of every difference, or None where 32-bit lanes do not hold all."""
+    if scores.bits > TABLE_BITS:
+        return None
+    weights = weights_of(-np.arange(1 << scores.bits), (op.ln2, op.b, op.c), op.fraction_bits, op.halvings)
+    return table_of(weights, scores.shape[-1])

@@ -40,7 +40,9 @@ def _row(code: Code, forms: Any, start: Any, end: Any, columns: Any, *rest: Any)
     zero, fraction, unit, lowest, power, half, odd, shift, low, high = (code.splat(v, LANES) for v in scalars)
     groups = build.ashr(build.add(columns, code.constant(LANES - 1, I64)), code.constant(4, I64))
     last, none = build.sub(columns, code.constant(LANES, I64)), code.constant(0, I64)
-    compare, extend, sign = (build.icmp_signed, build.sext, "s") if source[1] else (build.icmp_unsigned, build.zext, "u")
+    compare, extend, sign = (
+        (build.icmp_signed, build.sext, "s") if source[1] else (build.icmp_unsigned, build.zext, "u")
+    )
 
     def at(place: ir.Value, group: ir.Value, form: Any) -> ir.Value:
         first = code.smallest(build.mul(group, code.constant(LANES, I64)), last)

@@ -1,11 +1,16 @@
-"""Softmax by a table (S12d) row by row, and the codes of a requantize (S4) behind it at once.
+"""Softmax by a table (S12d) row by row, the codes of a requantize (S4) behind it at once, and log2 codes (S12c).
 
 A row's weights stay in 32 bits and in the cache: maximum, look-ups, their sum, one division, then S4 with the quotient as
 its multiplier (vectors.py) and, fused, S4 once more. Four rows are under way at once, one in each of these steps: they keep
 different parts of a CPU busy, and no step waits for the one before it.
+
+A log2 code is how many k there are, of 0 .. last - 1, with e * 2^k <= most = floor(2 * sum / 3). Float64 holds e and most,
+and the bits of positive floats, as integers, are in the order of the floats; 2^k adds k to the exponent. So all k there are
+number (bits of 2 * most - bits of e) >> 52, which is not negative: most >= e / 2 from e = 2 on, and where most is 0, in a row
+of a 1 and zeros, 1/2 stands for it. For e = 0, whose bits are 0, there are more than 1000.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +18,7 @@ import numpy.typing as npt
 from llvmlite import ir
 
 from hwsim.kernels.kernel import inline_kernel, kernel
-from hwsim.kernels.simd.code import I32, I64, Code
+from hwsim.kernels.simd.code import F64, I32, I64, Code, vector
 from hwsim.kernels.simd.vectors import (
     LANES,
     QUADS,
@@ -31,26 +36,26 @@ from hwsim.kernels.simd.vectors import (
 STEPS = 4
 """Rows under way: the maximum of row i, look-ups of row i - 1, the sum of row i - 2, the codes of row i - 3."""
 
+EXPONENT = 52
+"""Where the exponent of a float64 begins."""
+
 Integers = npt.NDArray[Any]
 
 
-def _steps(then: bool, even: bool) -> Any:
+def _steps(weigh: Callable[..., Any]) -> Any:
     """`f((scores, out, ...), (rising, looked, entries, filled, summed, weighed, end, length, found, ...))`: one step of each
     of four rows of 16 scores or more.
 
     The maximum of the scores at `rising`, to `found`; entries of the scores at `looked`, int32, to `filled`; the sum of the
-    entries at `summed`, up to whole vectors, to found[1]; codes of the entries at `weighed`, to `end`. Behind them factor,
-    half, right and qmax of the codes (`_probabilities`); `then`: left, multiplier, offset, right, zero, qmin, qmax
-    of S4 of those (vectors.py), with ties if `even`. Where rows end, a vector overlaps the one before it. Further arrays
-    are those that hold the numbers: Numba drops what is not named any more.
+    entries at `summed`, up to whole vectors, to found[1]; codes of the entries at `weighed`, to `end`: what
+    `weigh(code, numbers)` makes of vectors of entries, with the numbers behind `found`. Where rows end, a vector overlaps the
+    one before it. Further arrays are those that hold the numbers: Numba drops what is not named any more.
     """
 
     def emit(code: Code, forms: Any, *operands: ir.Value) -> None:
-        rising, looked, entries, filled, summed, weighed, end, length, found, *rest = operands
+        rising, looked, entries, filled, summed, weighed, end, length, found, *numbers = operands
         build, (scores, out) = code.builder, forms[:2]
-        probabilities = _probabilities(code, rest[:4])
-        bounds = [code.splat(build.trunc(value, I32), LANES) for value in rest[9:]]
-        second = constants_of(code, rest[4:9], None) if then else []
+        codes_of_weights = weigh(code, numbers)
         none, lanes = code.constant(0, I64), code.constant(LANES, I64)
         last = build.sub(length, lanes)
 
@@ -63,8 +68,7 @@ def _steps(then: bool, even: bool) -> Any:
             some = code.load(at(rising, start, scores), scores[0])
             top = build.select(compare(">", some, state[0]), some, state[0])
             total = build.add(state[1], load(code, (WORDS, True), summed, group))
-            codes = probabilities(load(code, (WORDS, True), at(weighed, start, (WORDS, True)), none))
-            codes = codes_of(code, codes, second, bounds[0], bounds[1], even) if then else codes
+            codes = codes_of_weights(load(code, (WORDS, True), at(weighed, start, (WORDS, True)), none))
             store(code, out, codes, at(end, start, out), none)
             place = at(filled, start, (WORDS, True))
             for pair, entry in enumerate(_pairs(code, scores, at(looked, start, scores), entries)):
@@ -108,7 +112,35 @@ def _probabilities(code: Code, numbers: Any) -> Any:
     return codes
 
 
-_plain, _then, _then_even = _steps(False, False), _steps(True, False), _steps(True, True)
+def _requantized(even: bool) -> Callable[..., Any]:
+    """Weights to probabilities, and those by S4 (vectors.py), with ties if `even`, to codes; behind the numbers of the first
+    are left, multiplier, offset, right, zero, qmin, qmax."""
+
+    def weigh(code: Code, numbers: Any) -> Any:
+        probabilities = _probabilities(code, numbers[:4])
+        low, high = (code.splat(code.builder.trunc(value, I32), LANES) for value in numbers[9:])
+        second = constants_of(code, numbers[4:9], None)
+        return lambda weights: codes_of(code, probabilities(weights), second, low, high, even)
+
+    return weigh
+
+
+def _levels(code: Code, numbers: Any) -> Any:
+    """Weights to min((level - bits of the weight in float64) >> 52, last)."""
+    build, quads = code.builder, vector(I64, LANES)
+    level, last = code.splat(numbers[0], LANES), code.splat(build.trunc(numbers[1], I32), LANES)
+
+    def codes(weights: ir.Value) -> ir.Value:
+        bits = build.bitcast(build.sitofp(weights, vector(F64, LANES)), quads)
+        steps = build.lshr(build.sub(level, bits), code.constant(EXPONENT, quads))
+        return code.smallest(build.trunc(steps, WORDS), last)
+
+    return codes
+
+
+_plain, _then, _then_even, _log = (
+    _steps(weigh) for weigh in (_probabilities, _requantized(False), _requantized(True), _levels)
+)
 
 
 def _rows_of(
@@ -193,5 +225,22 @@ def _softmax_codes(
             c, rest = (c + 1) % left2.shape[0], inner
 
 
+def _softmax_log_codes(scores: Integers, table: Integers, last: int, out: Integers) -> None:
+    """As `softmax_rows`, to log2 codes up to `last`, which is 31 at most."""
+    rows, length = scores.shape
+    width = (length + LANES - 1) // LANES * LANES
+    weights, found = np.zeros(STEPS * width + LANES, np.int32), np.array([0, 1], np.int64)
+    buffers = weights.ctypes.data + -weights.ctypes.data % 64  # on a cache line
+    start, end = np.zeros(length, scores.dtype), np.empty(length, out.dtype)
+    first, row, end_row, codes = scores.ctypes.data, scores.strides[0], out.ctypes.data, out.strides[0]
+    for i in range(rows + STEPS - 1 if rows > 0 else 0):
+        rising, looked, done = _places(i, rows, first, start.ctypes.data, row, end_row, end.ctypes.data, codes)
+        entries = table.ctypes.data + 8 * (table.shape[0] - 1 - found[0])
+        places = (rising, looked, entries, *_buffers(i, buffers, 4 * width), done)
+        twice = np.float64(2.0 * max(np.float64(2 * found[1] // 3), 0.5))
+        _log((scores, out, start, end, weights), (*places, length, found.ctypes.data, twice.view(np.int64), last))
+
+
 softmax_rows = kernel(_softmax_rows)
 softmax_codes = kernel(_softmax_codes)
+softmax_log_codes = kernel(_softmax_log_codes)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.kernels.requantize import ROUNDINGS
-from hwsim.ops._tablerows import softmax_in_rows, softmax_requantize
+from hwsim.ops._tablerows import log_codes_in_rows, softmax_in_rows, softmax_requantize, table_of
 from hwsim.ops.requantize import Requantize
 from hwsim.ops.tablesoftmax import TableSoftmax
 from hwsim.spec import QuantSpec, TensorSpec
@@ -76,3 +76,19 @@ def test_scores_in_another_order_of_axes():
     op = TableSoftmax.lower(scores, 16)
     turned = np.ascontiguousarray(codes.transpose(3, 0, 2, 1)).transpose(1, 3, 2, 0)
     assert np.array_equal(softmax_in_rows(op, turned, scores), softmax_in_rows(op, codes, scores))
+
+
+def test_a_table_of_weights_for_rows_of_some_length():
+    weights = np.array([1 << 28, 5, 0])
+    assert table_of(weights, 15 * 16).tolist() == [0, 0, 5, 1 << 28]
+    assert table_of(weights, 16, 2).tolist() == [0, 0, 20, 1 << 30]
+    assert table_of(weights, 15) is None, "less than a vector"
+    assert table_of(weights, 16 * 16) is None, "a lane's sum of 2^32"
+    assert table_of(weights, 16, 3) is None, "a weight of 2^31"
+
+
+def test_log_codes_of_scores_in_another_order_of_axes():
+    codes, _ = scores_of(17, 4, True, 3)
+    table = table_of(np.arange(16, 0, -1) ** 5, 17)
+    turned = np.ascontiguousarray(codes.transpose(3, 0, 2, 1)).transpose(1, 3, 2, 0)
+    assert np.array_equal(log_codes_in_rows(table, turned, 15), log_codes_in_rows(table, codes, 15))

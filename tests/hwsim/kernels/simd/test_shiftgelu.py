@@ -44,7 +44,15 @@ def test_rows_of_any_length(data, columns, zero):
 
 @pytest.mark.parametrize(
     ("fraction", "unit", "halvings", "power"),
-    [(0, 150, 40, 7), (0, 150, 23, 7), (3, 149, 46, 7), (0, 1, 55, 7), (0, 41, 46, 7), (4, 131071, 15, 7), (0, 255, 38, 16)],
+    [
+        (0, 150, 40, 7),
+        (0, 150, 23, 7),
+        (3, 149, 46, 7),
+        (0, 1, 55, 7),
+        (0, 41, 46, 7),
+        (4, 131071, 15, 7),
+        (0, 255, 38, 16),
+    ],
 )
 def test_every_code_beside_every_maximum(fraction, unit, halvings, power):
     """Of 12 bits, and all quotients that are whole, or nearly, among them."""
