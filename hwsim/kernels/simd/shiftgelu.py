@@ -122,7 +122,7 @@ def _shift_gelu_rows(
     out: Integers,
 ) -> None:
     """Codes x (R, C), side by side in memory, into out (R, C); lowest = -halvings * unit. A short row is filled up with its
-    first code, which moves no maximum."""
+    last code, which moves no maximum."""
     columns = x.shape[1]
     short = columns < LANES
     source, target = np.empty(LANES, x.dtype), np.empty(LANES, out.dtype)
@@ -131,11 +131,11 @@ def _shift_gelu_rows(
         start, end = x[r].ctypes.data, out[r].ctypes.data
         if short:
             start, end = source.ctypes.data, target.ctypes.data
-            source[:] = x[r, 0]
-            source[:columns] = x[r]
+            for c in range(LANES):
+                source[c] = x[r, min(c, columns - 1)]
         _codes((x, out, source, target), (start, end, *numbers))
-        if short:
-            out[r] = target[:columns]
+        for c in range(columns if short else 0):
+            out[r, c] = target[c]
 
 
 shift_gelu_rows = kernel(_shift_gelu_rows)

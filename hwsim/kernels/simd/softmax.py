@@ -148,6 +148,7 @@ def _rows_of(
 ) -> tuple[int, int, int]:
     """Where step i of `_steps` rises, looks up and ends, in rows of `row` and `codes` bytes: before the first row and behind
     the last one in `start`, scores of 0, and in `end`."""
+    start, end = start + 0, end + 0  # int64 in Numba, as those below: a choice of two types would be a float64
     rising = scores + i * row if i < rows else start
     looked = scores + (i - 1) * row if 0 < i <= rows else start
     return rising, looked, out + (i - STEPS + 1) * codes if i >= STEPS - 1 else end
