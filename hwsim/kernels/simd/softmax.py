@@ -143,23 +143,55 @@ _plain, _then, _then_even, _log = (
 )
 
 
-def _rows_of(
-    i: int, rows: int, scores: int, start: int, row: int, out: int, end: int, codes: int
-) -> tuple[int, int, int]:
-    """Where step i of `_steps` rises, looks up and ends, in rows of `row` and `codes` bytes: before the first row and behind
-    the last one in `start`, scores of 0, and in `end`."""
-    start, end = start + 0, end + 0  # int64 in Numba, as those below: a choice of two types would be a float64
-    rising = scores + i * row if i < rows else start
-    looked = scores + (i - 1) * row if 0 < i <= rows else start
-    return rising, looked, out + (i - STEPS + 1) * codes if i >= STEPS - 1 else end
+def _room_of(scores: Integers, out: Integers) -> tuple[Integers, Integers, Integers, Integers]:
+    """Four rows of weights, which begin on a cache line; a maximum and a sum; scores of 0 before the first row and behind the
+    last one; and where codes of these go."""
+    length = scores.shape[1]
+    weights = np.zeros(STEPS * _whole(length) + LANES, np.int32)
+    return weights, np.array([0, 1], np.int64), np.zeros(length, scores.dtype), np.empty(length, out.dtype)
 
 
-def _weights_of(i: int, weights: int, row: int) -> tuple[int, int, int]:
-    """Which of the four rows of weights step i fills, sums and weighs."""
-    return weights + (i - 1) % STEPS * row, weights + (i - 2) % STEPS * row, weights + (i - 3) % STEPS * row
+def _whole_of(length: int) -> int:
+    """Elements of whole vectors."""
+    return (length + LANES - 1) // LANES * LANES
 
 
-_places, _buffers = inline_kernel(_rows_of), inline_kernel(_weights_of)
+def _plan_of(
+    scores: Integers, table: Integers, weights: Integers, found: Integers, start: Integers, end: Integers, out: Integers
+) -> tuple[int, ...]:
+    """What `_places` needs to know, all integers: an array would be counted at every row. + 0 makes int64 of an address in
+    Numba: a choice of two types would be a float64."""
+    rows, length = scores.shape
+    buffers = weights.ctypes.data + -weights.ctypes.data % 64
+    sources = (scores.ctypes.data + 0, scores.strides[0], start.ctypes.data + 0)
+    targets = (out.ctypes.data + 0, out.strides[0], end.ctypes.data + 0)
+    entries = table.ctypes.data + 8 * (table.shape[0] - 1)
+    return rows, *sources, *targets, buffers, 4 * _whole(length), entries, length, found.ctypes.data
+
+
+def _places_of(i: int, top: int, plan: tuple[int, ...]) -> tuple[int, ...]:
+    """The first nine operands of step i of `_steps`, where `top` is the maximum of the row that is looked up."""
+    rows, scores, row, zeros, out, codes, spare, buffers, buffer, entries, length, found = plan
+    return (
+        scores + i * row if i < rows else zeros,
+        scores + (i - 1) * row if 0 < i <= rows else zeros,
+        entries - 8 * top,
+        buffers + (i - 1) % STEPS * buffer,
+        buffers + (i - 2) % STEPS * buffer,
+        buffers + (i - 3) % STEPS * buffer,
+        out + (i - STEPS + 1) * codes if i >= STEPS - 1 else spare,
+        length,
+        found,
+    )
+
+
+def _count_of(rows: int) -> int:
+    """Steps until the last of `rows` has its codes."""
+    return rows + STEPS - 1 if rows > 0 else 0
+
+
+_whole, _count = inline_kernel(_whole_of), inline_kernel(_count_of)
+_room, _plan, _places = inline_kernel(_room_of), inline_kernel(_plan_of), inline_kernel(_places_of)
 
 
 def _softmax_rows(
@@ -170,18 +202,11 @@ def _softmax_rows(
 
     code = min((high word of (weight * floor(numerator / sum) + half)) >> right, qmax)
     """
-    rows, length = scores.shape
-    width = (length + LANES - 1) // LANES * LANES
-    weights, found = np.zeros(STEPS * width + LANES, np.int32), np.array([0, 1], np.int64)
-    buffers = weights.ctypes.data + -weights.ctypes.data % 64  # on a cache line
-    start, end = np.zeros(length, scores.dtype), np.empty(length, out.dtype)
-    first, row, last, codes = scores.ctypes.data, scores.strides[0], out.ctypes.data, out.strides[0]
-    for i in range(rows + STEPS - 1 if rows > 0 else 0):
-        rising, looked, done = _places(i, rows, first, start.ctypes.data, row, last, end.ctypes.data, codes)
-        entries = table.ctypes.data + 8 * (table.shape[0] - 1 - found[0])
-        places = (rising, looked, entries, *_buffers(i, buffers, 4 * width), done)
-        numbers = (*places, length, found.ctypes.data, numerator // max(found[1], 1), half, right, qmax)
-        _plain((scores, out, start, end, weights), numbers)
+    weights, found, start, end = _room(scores, out)
+    plan = _plan(scores, table, weights, found, start, end, out)
+    for i in range(_count(scores.shape[0])):
+        places = _places(i, found[0], plan)
+        _plain((scores, out, start, end, weights), (*places, numerator // max(found[1], 1), half, right, qmax))
 
 
 def _softmax_codes(
@@ -203,18 +228,12 @@ def _softmax_codes(
     out: Integers,
 ) -> None:
     """As `softmax_rows`; then S4 with the constants (C,), as in rescale.py's runs, each for `inner` rows, in turn."""
-    rows, length = scores.shape
-    width = (length + LANES - 1) // LANES * LANES
-    weights, found = np.zeros(STEPS * width + LANES, np.int32), np.array([0, 1], np.int64)
-    buffers = weights.ctypes.data + -weights.ctypes.data % 64  # on a cache line
-    start, end = np.zeros(length, scores.dtype), np.empty(length, out.dtype)
-    first, row, last, codes = scores.ctypes.data, scores.strides[0], out.ctypes.data, out.strides[0]
+    weights, found, start, end = _room(scores, out)
+    plan = _plan(scores, table, weights, found, start, end, out)
     c, rest = 0, inner + STEPS - 1
-    for i in range(rows + STEPS - 1 if rows > 0 else 0):
-        rising, looked, done = _places(i, rows, first, start.ctypes.data, row, last, end.ctypes.data, codes)
-        entries = table.ctypes.data + 8 * (table.shape[0] - 1 - found[0])
-        places = (rising, looked, entries, *_buffers(i, buffers, 4 * width), done)
-        numbers = (*places, length, found.ctypes.data, numerator // max(found[1], 1), half, right, qmax)
+    for i in range(_count(scores.shape[0])):
+        places = _places(i, found[0], plan)
+        numbers = (*places, numerator // max(found[1], 1), half, right, qmax)
         starts = (left2[c:].ctypes.data, multiplier2[c:].ctypes.data, offset2[c:].ctypes.data)
         second = (*starts, right2[c:].ctypes.data, zero2[c:].ctypes.data, qmin2, qmax2)
         if even:
@@ -228,18 +247,12 @@ def _softmax_codes(
 
 def _softmax_log_codes(scores: Integers, table: Integers, last: int, out: Integers) -> None:
     """As `softmax_rows`, to log2 codes up to `last`, which is 31 at most."""
-    rows, length = scores.shape
-    width = (length + LANES - 1) // LANES * LANES
-    weights, found = np.zeros(STEPS * width + LANES, np.int32), np.array([0, 1], np.int64)
-    buffers = weights.ctypes.data + -weights.ctypes.data % 64  # on a cache line
-    start, end = np.zeros(length, scores.dtype), np.empty(length, out.dtype)
-    first, row, end_row, codes = scores.ctypes.data, scores.strides[0], out.ctypes.data, out.strides[0]
-    for i in range(rows + STEPS - 1 if rows > 0 else 0):
-        rising, looked, done = _places(i, rows, first, start.ctypes.data, row, end_row, end.ctypes.data, codes)
-        entries = table.ctypes.data + 8 * (table.shape[0] - 1 - found[0])
-        places = (rising, looked, entries, *_buffers(i, buffers, 4 * width), done)
+    weights, found, start, end = _room(scores, out)
+    plan = _plan(scores, table, weights, found, start, end, out)
+    for i in range(_count(scores.shape[0])):
+        places = _places(i, found[0], plan)
         twice = np.float64(2.0 * max(np.float64(2 * found[1] // 3), 0.5))
-        _log((scores, out, start, end, weights), (*places, length, found.ctypes.data, twice.view(np.int64), last))
+        _log((scores, out, start, end, weights), (*places, twice.view(np.int64), last))
 
 
 softmax_rows = kernel(_softmax_rows)
