@@ -23,8 +23,13 @@ SMALLEST_SCALE = 2.0**-30
 
 
 def fitted_scale(scale: float, whole: float) -> float:
-    """The least scale from `scale` on that divides `whole`; one above `whole` is left as it is."""
-    return whole / math.floor(whole / scale) if scale < whole else scale
+    """The least scale from `scale` on that divides `whole`, but for a rounding; one above `whole` is left as it is."""
+    if scale >= whole:
+        return scale
+    steps = math.floor(whole / scale)
+    return whole / (
+        steps + 1 if whole / (steps + 1) >= scale else steps
+    )  # a quotient may have rounded below a whole one
 
 
 def need_scores(scores: TensorSpec, what: str, largest_scale: float) -> float:
