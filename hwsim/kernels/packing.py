@@ -14,7 +14,8 @@ from hwsim.kernels.simd.float_rows import contiguous
 from hwsim.kernels.simd.transpose import COLUMNS, STEPS, turn
 
 Bytes = npt.NDArray[np.uint8]
-Words = npt.NDArray[np.uint32]
+Fours = npt.NDArray[np.uint32]
+"""Four bytes, or two words, in each."""
 Int64 = npt.NDArray[np.int64]
 
 
@@ -45,7 +46,7 @@ def _pack_words(codes: npt.NDArray[np.integer], zero: Int64, out: npt.NDArray[np
 
 
 def _pack_word_rows(
-    codes: npt.NDArray[np.integer], zero: Int64, columns: int, lanes: int, vectors: int, out: Words
+    codes: npt.NDArray[np.integer], zero: Int64, columns: int, lanes: int, vectors: int, out: Fours
 ) -> None:
     """codes (G1, G2, K, N), rows contiguous, less zero (Z, 1 or N) as panels of words, out (G, panels)."""
     inner, depth = codes.shape[1], codes.shape[2]
@@ -107,15 +108,15 @@ add_bytes = inline_kernel(_add_bytes)
 
 
 def _pack_columns(
-    words: Words, plus: Words, bias: np.uint32, columns: int, lanes: int, vectors: int, out: Words
+    fours: Fours, plus: Fours, bias: np.uint32, columns: int, lanes: int, vectors: int, out: Fours
 ) -> None:
-    """Right operand as words of four k, (G1, G2, N, K / 4), to out (G, panels): to every byte of group g those of
+    """Right operand, four bytes of k in one, (G1, G2, N, K / 4), to out (G, panels): to every byte of group g those of
     plus[g % Z, 0 or n] are added; to those of every second four k, also where K is padded, those of `bias`."""
-    inner, depth = words.shape[1], words.shape[3]
+    inner, depth = fours.shape[1], fours.shape[3]
     padded = (columns + lanes - 1) // lanes * lanes
     steps = out.shape[1] // padded
     for g in range(out.shape[0]):
-        some, to, more, n = words[g // inner, g % inner], out[g], plus[g % plus.shape[0]], 0
+        some, to, more, n = fours[g // inner, g % inner], out[g], plus[g % plus.shape[0]], 0
         while n < columns:
             width = min(vectors * lanes, padded - n)
             for first in range(0, width, COLUMNS):
@@ -138,7 +139,7 @@ def _pack_columns(
             n += width
 
 
-def _pack_rows(codes: Bytes, plus: Words, bias: np.uint32, columns: int, lanes: int, vectors: int, out: Words) -> None:
+def _pack_rows(codes: Bytes, plus: Fours, bias: np.uint32, columns: int, lanes: int, vectors: int, out: Fours) -> None:
     """As `pack_columns`, of codes (G1, G2, K, N), rows contiguous."""
     inner, depth = codes.shape[1], codes.shape[2]
     padded = (columns + lanes - 1) // lanes * lanes

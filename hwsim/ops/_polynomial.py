@@ -30,7 +30,11 @@ def polynomial(scale: float) -> Constants:
 
 def fitted_polynomial_scale(scale: float) -> float:
     """The least scale from `scale` on whose ln2 is exact: rounding ln 2 / S up costs up to 0.14 of a probability."""
-    return fitted_scale(scale, LN2)
+    fitted = fitted_scale(scale, LN2)
+    steps = max(1, round(LN2 / fitted))
+    while LN2 / fitted > steps:  # by a rounding, and `polynomial` would take the next whole number
+        fitted = math.nextafter(fitted, math.inf)
+    return fitted
 
 
 def check_polynomial(name: str, ln2: int, b: int, c: int) -> None:

@@ -27,9 +27,8 @@ def fitted_scale(scale: float, whole: float) -> float:
     if scale >= whole:
         return scale
     steps = math.floor(whole / scale)
-    return whole / (
-        steps + 1 if whole / (steps + 1) >= scale else steps
-    )  # a quotient may have rounded below a whole one
+    finer = whole / (steps + 1)  # the quotient may have been rounded below a whole number
+    return finer if finer >= scale else whole / steps
 
 
 def need_scores(scores: TensorSpec, what: str, largest_scale: float) -> float:

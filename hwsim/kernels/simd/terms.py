@@ -27,7 +27,7 @@ column_sums = row_sums_long = row_sums_short = _none
 def _column_terms(
     b: Bytes, columns: int, eights: int, depth: int, zero: Int64, rest: Int64, bias: int, paired: bool, terms: Int32
 ) -> None:
-    """What belongs to a column: - z sum s + K z r, less the pair sums (tiles.column_sums) where `paired`.
+    """What belongs to a column: - z sum s + K z r, less the pair sums (`column_sums_of`) where `paired`.
 
     Panels b (G', panels), z and r of a group modulo their lengths, to terms (T, N'), which wrap as the sums do.
     """
@@ -47,7 +47,8 @@ def _column_terms(
 
 
 def _row_terms(a: int, a_strides: Int64, eights: int, rest: Int64, bias: int, paired: bool, terms: Int32) -> None:
-    """What belongs to a row: - r sum u, less the pair sums (tiles.row_sums); a (G, M, 8 E), as above, to terms (G, M)."""
+    """What belongs to a row: - r sum u, less the pair sums (`row_sums_of`); a (G, M, 8 E) with strides as in product.py, to
+    terms (G, M)."""
     width = 4 * LANES
     long, short = 8 * eights // width, 8 * eights % width // 8
     sums = np.empty(2, np.int32)

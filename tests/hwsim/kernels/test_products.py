@@ -34,8 +34,9 @@ def grids(draw, zeros, widths=BYTES):
 def codes(draw, shape, grid):
     """Codes of a grid, at random or at its ends alone, in some container and some order in memory."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    fitting = [np.int32, np.uint8 if grid.low == 0 else np.int8]
-    kind = draw(st.sampled_from(fitting if grid.high - grid.low < 256 else fitting[:1]))
+    sign = "u" if grid.low == 0 else "i"
+    fitting = [np.int32, f"{sign}2", f"{sign}1"]
+    kind = draw(st.sampled_from(fitting if grid.high - grid.low < 256 else fitting[:2]))
     extreme = draw(st.booleans())
     values = (
         generator.choice([grid.low, grid.high], shape)
@@ -96,18 +97,22 @@ def test_equals_unbounded_integers(tier_of, exact_product, name, case, pairs, te
         check(multiply(tier, case, pairs), case, exact_product)
 
 
+@pytest.mark.parametrize(("most", "kind"), [(15, "u1"), (999, "u2"), (999, "i2")])
 @pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("along", ["columns", "rows"])
 @pytest.mark.parametrize("name", TIERS)
-def test_groups_along_two_axes(tier_of, exact_product, name, along, pairs):
-    """Images and heads, as slices of one linear layer's output: nothing is copied on the way, and each has its own zero."""
+def test_groups_along_two_axes(tier_of, exact_product, name, along, pairs, most, kind):
+    """Images and heads, as slices of one linear layer's output: nothing is copied on the way, and each has its own zero (left
+    words have none, so that they can stay where they are)."""
     generator, images, heads, tier = np.random.default_rng(3), 2, 3, tier_of(name)
     for m, k, n in ((9, 64, 37), (33, 40, 16), (7, 21, 5), (40, 12, 80)):
-        left = Grid(0, 15, generator.integers(0, 16, (heads, 1)))
-        right = Grid(0, 15, generator.integers(0, 16, (heads, 1)))
+        left = Grid(0, most, generator.integers(0, 16, (heads, 1)) * (most < 256))
+        right = Grid(0, most, generator.integers(0, 16, (heads, 1)))
+        if not tier.takes(left, right, k):
+            continue
         rows = n if along == "columns" else k
-        a = generator.integers(0, 16, (images, m, 2 * heads, k)).astype(np.uint8)[:, :, heads:].transpose(0, 2, 1, 3)
-        b = generator.integers(0, 16, (images, rows, 2 * heads, k + n - rows)).astype(np.uint8)[:, :, :heads]
+        a = generator.integers(0, most + 1, (images, m, 2 * heads, k)).astype(kind)[:, :, heads:].transpose(0, 2, 1, 3)
+        b = generator.integers(0, most + 1, (images, rows, 2 * heads, k + n - rows)).astype(kind)[:, :, :heads]
         b = b.transpose(0, 2, 3, 1) if along == "columns" else b.transpose(0, 2, 1, 3)
         flat = a.reshape(-1, m, k), left, b.reshape(-1, k, n), right
         out = np.empty((images, m, heads, n), np.int32)
@@ -214,15 +219,16 @@ def test_pairs_are_used_where_sums_fit_a_byte(tier_of, name):
         left, right = Grid(*ends(a_bits, 0), NONE), Grid(*ends(b_bits, 1), NONE)
         packed = tier.pack(np.zeros((1, 8, 8), np.int8), right, left)
         fits = tier.pairable and (1 << a_bits) + (1 << b_bits) <= 257 and (1 << a_bits) + (1 << (b_bits - 1)) <= 129
-        assert (packed.extra["bias"] >= 0) == fits, (a_bits, b_bits)
+        assert packed.extra["paired"] == fits, (a_bits, b_bits)
 
 
+@pytest.mark.parametrize(("most", "kind"), [(15, "u1"), (999, "i2")])
 @pytest.mark.parametrize("name", TIERS)
-def test_operands_are_left_alone(tier_of, name):
+def test_operands_are_left_alone(tier_of, name, most, kind):
     generator = np.random.default_rng(0)
-    left, right = Grid(0, 15, NONE), Grid(-8, 7, np.array([[1, -1] * 5]))
+    left, right = Grid(0, most, NONE), Grid(-8, 7, np.array([[1, -1] * 5]))
     a, b = (
-        generator.integers(0, 16, (2, 40, 64)).astype(np.uint8),
+        generator.integers(0, most + 1, (2, 40, 64)).astype(kind),
         generator.integers(-8, 8, (2, 64, 10)).astype(np.int8),
     )
     copies = a.copy(), b.copy()

@@ -306,6 +306,7 @@ DIVIDING = st.builds(truediv, st.sampled_from((1.0, LN2)), st.integers(2, 10**6)
 
 @given(scale=st.floats(2.0**-30, 1e6) | DIVIDING)
 @example(scale=1 / 93)
+@example(scale=LN2 / 15)
 def test_a_fitted_scale_is_no_finer_and_its_constants_are_exact(scale):
     for op_class, whole in ((Shiftmax, 1.0), (IBertSoftmax, LN2), (LogIntSoftmax, LN2)):
         fitted = op_class.fitted_scale(scale)
@@ -314,6 +315,7 @@ def test_a_fitted_scale_is_no_finer_and_its_constants_are_exact(scale):
             steps = whole / fitted
             assert abs(steps - round(steps)) < 1e-15 * steps + 1e-12
             assert whole / (round(steps) + 1) < scale, "the least"
+            assert whole == 1 or polynomial(fitted)[0] == round(steps)
         else:
             assert fitted == scale
     assert TableSoftmax.fitted_scale(scale) == scale
